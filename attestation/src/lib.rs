@@ -1,9 +1,41 @@
-//! The pure parts of an attested session: binding, messages, token verification.
+//! The pure parts of an attested session: its binding, its messages, the verification of its token.
 //!
-//! Nothing here opens a socket, reads a file or a clock, or panics on any input.
+//! Roles are those of RFC 9334: an attester's token is an *attestation result* of Google's verifier,
+//! and this crate is what a *relying party* needs to judge it. Nothing here opens a socket, reads a file or
+//! a clock, or panics on any input; time is an argument everywhere.
+//!
+//! ```no_run
+//! use attestation::{Anchors, Expectation, Token, Verifier};
+//! use rustls_pki_types::UnixTime;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let verifier = Verifier::new(Anchors::google(), Expectation::default());
+//! let token = Token::new(std::fs::read_to_string("token.jwt")?)?;
+//! let verified = verifier.verify(&token, UnixTime::now())?;
+//! println!("authentic, made by the workload {:?}", verified.claims().image_digest);
+//! # Ok(())
+//! # }
+//! ```
 
+mod binding;
+mod chain;
+mod claims;
+mod error;
+mod inspect;
+pub mod json;
 pub mod message;
 mod printable;
+mod report;
+mod token;
+mod verify;
 
+pub use binding::{EXPORTER_BYTES, EXPORTER_LABEL, NONCE_CHARS, Nonce};
+pub use chain::{AnchorError, Anchors, Certificate, CertificateSummary, GOOGLE_ROOT_SHA256};
+pub use claims::Claims;
+pub use error::{Check, VerifyError};
+pub use inspect::{Unverified, decode_unverified};
 pub use message::{Phi, Token};
 pub use printable::{MAX_PRINTABLE_CHARS, printable};
+pub use report::{CheckOutcome, Report};
+pub use token::{ALGORITHM, UnverifiedToken, X5C_CERTIFICATES};
+pub use verify::{Expectation, GOOGLE_ISSUER, VerifiedToken, Verifier, verify_rs256};

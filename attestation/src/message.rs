@@ -57,7 +57,11 @@ impl Token {
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Base64url and dots are ASCII; anything else is not worth showing.
-        match (self.0.is_ascii(), self.0.get(..8), self.0.len().checked_sub(5).and_then(|at| self.0.get(at..))) {
+        match (
+            self.0.is_ascii(),
+            self.0.get(..8),
+            self.0.len().checked_sub(5).and_then(|at| self.0.get(at..)),
+        ) {
             (true, Some(head), Some(tail)) if self.0.len() > 32 => {
                 write!(f, "{}...{}", crate::printable(head), crate::printable(tail))
             }
