@@ -1,1 +1,4 @@
+//! USleep, the workload: analyses health data inside a Confidential Space VM.
 
+pub mod analyze;
+pub mod sleep;

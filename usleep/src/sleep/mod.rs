@@ -1,0 +1,23 @@
+//! What USleep does with health data: one night in, one result out.
+//!
+//! Everything here is a function of its input: no clock, no files, no sockets, no logs, and no panic
+//! on any bytes. Nothing of the input reaches an error or a `Debug`.
+//!
+//! - [`Night`] is an input that has been checked: it cannot hold a night that makes no sense.
+//! - [`codelab()`] and [`recommended()`] are the two sets of rules, [`RuleSet`] names one of them.
+//! - [`Analysis`] is the result message, which always carries what both sets say.
+
+mod codelab;
+mod durations;
+mod input;
+mod reader;
+mod recommended;
+mod result;
+mod rules;
+mod stages;
+
+pub use codelab::codelab;
+pub use input::{InputError, MAX_AGE_YEARS, MAX_NAME_BYTES, MAX_NIGHT_MINUTES, Night, Shares};
+pub use recommended::recommended;
+pub use result::Analysis;
+pub use rules::RuleSet;

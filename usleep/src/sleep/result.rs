@@ -1,0 +1,324 @@
+//! The result message: what goes back to the owner of the data, and the same as lines of text.
+
+use std::fmt;
+
+use serde::Serialize;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::codelab::{self, codelab};
+use super::durations::Duration;
+use super::input::Night;
+use super::recommended::{nothing_to_say_against, recommended};
+use super::rules::RuleSet;
+
+/// Longest result in bytes, with room to spare: the buffer never grows, so nothing of it is left
+/// behind in freed memory.
+const RESULT_CAPACITY: usize = 4096;
+
+/// What both sets of rules say of one night, whichever the server was told to use, so that nobody has
+/// to trust one.
+///
+/// As JSON, with these keys and no others:
+///
+/// | key | what |
+/// |---|---|
+/// | `rules` | `"codelab"` or `"recommended"`: the rules the server was told to use |
+/// | `sentence` | what those rules say; several sentences are joined by `; ` |
+/// | `total_minutes` | minutes asleep in all, rounded to 4 digits after the point |
+/// | `shares` | `light`, `deep` and `rem`, each 0 to 1, rounded to 4 digits |
+/// | `codelab` | what the codelab's rules say: one sentence |
+/// | `recommended` | what the literature says for the age: a list of sentences |
+/// | `why_they_differ` | one sentence; the key is there only if the two disagree |
+///
+/// It is health data: wiped on drop, and `Debug` shows nothing.
+#[derive(Serialize, Zeroize, ZeroizeOnDrop)]
+pub struct Analysis {
+    #[zeroize(skip)]
+    rules: RuleSet,
+    sentence: String,
+    total_minutes: f64,
+    shares: RoundedShares,
+    #[zeroize(skip)]
+    codelab: &'static str,
+    recommended: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[zeroize(skip)]
+    why_they_differ: Option<&'static str>,
+}
+
+#[derive(Serialize, Zeroize)]
+struct RoundedShares {
+    light: f64,
+    deep: f64,
+    rem: f64,
+}
+
+impl Analysis {
+    /// Applies both sets of rules; `rules` says which one leads.
+    pub fn new(night: &Night, rules: RuleSet) -> Self {
+        let codelab = codelab(night);
+        let recommended = recommended(night);
+        let shares = night.shares();
+        Self {
+            rules,
+            sentence: match rules {
+                RuleSet::Codelab => codelab.to_owned(),
+                RuleSet::Recommended => recommended.join("; "),
+            },
+            total_minutes: round(night.total_minutes()),
+            shares: RoundedShares {
+                light: round(shares.light),
+                deep: round(shares.deep),
+                rem: round(shares.rem),
+            },
+            codelab,
+            recommended,
+            why_they_differ: why_they_differ(night, codelab),
+        }
+    }
+
+    /// The result message as JSON, without a line break at its end.
+    ///
+    /// # Errors
+    /// None that is known: the numbers are finite and the keys are strings. A caller treats one as a
+    /// failure of its own.
+    pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        let mut json = Zeroizing::new(Vec::with_capacity(RESULT_CAPACITY));
+        serde_json::to_writer(&mut *json, self)?;
+        Ok(json)
+    }
+
+    /// The same for people, a line each, the rules in use first. Every line ends in a line break.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let recommended = self.recommended.iter().map(String::as_str);
+        let RoundedShares { light, deep, rem } = self.shares;
+        let figures = Zeroizing::new(format!(
+            "{}, light {} %, deep {} %, REM {} %",
+            hours_and_minutes(self.total_minutes),
+            percent(light),
+            percent(deep),
+            percent(rem),
+        ));
+        let mut text = Zeroizing::new(String::with_capacity(RESULT_CAPACITY));
+        match self.rules {
+            RuleSet::Codelab => {
+                say(&mut text, LEADING, [self.codelab]);
+                say(&mut text, "Rules recommended say: ", recommended);
+            }
+            RuleSet::Recommended => {
+                say(&mut text, LEADING, recommended);
+                say(&mut text, "Rules codelab say: ", [self.codelab]);
+            }
+        }
+        say(&mut text, "Why they differ: ", self.why_they_differ);
+        say(&mut text, "Total: ", [figures.as_str()]);
+        text
+    }
+}
+
+/// What the codelab's program prints before its sentence.
+const LEADING: &str = "Sleep quality result: ";
+
+/// One line for each sentence, the first after the heading, the others in line with it.
+fn say<'s>(text: &mut String, heading: &str, sentences: impl IntoIterator<Item = &'s str>) {
+    for (place, sentence) in sentences.into_iter().enumerate() {
+        if place == 0 {
+            text.push_str(heading);
+        } else {
+            text.extend(std::iter::repeat_n(' ', heading.len()));
+        }
+        text.push_str(sentence);
+        text.push('\n');
+    }
+}
+
+impl fmt::Debug for Analysis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Analysis(..)")
+    }
+}
+
+/// Why the two sets of rules come to different ends, if they do.
+fn why_they_differ(night: &Night, codelab: &str) -> Option<&'static str> {
+    let too_short = matches!(
+        Duration::of(night),
+        Duration::TooShort | Duration::PerhapsTooShort
+    );
+    if codelab == codelab::TOTAL {
+        Some(
+            "the codelab's rules compare the total the wrong way round: they call it less than 8 hours because it is \
+             more than 480 minutes",
+        )
+    } else if too_short {
+        Some(
+            "the codelab's rules compare the total the wrong way round: they look for more than 480 minutes, so a \
+             night that is too short escapes them",
+        )
+    } else if (codelab == codelab::GREAT) != nothing_to_say_against(night) {
+        Some(
+            "the codelab's rules have fixed limits (REM and deep 20 percent, light 50 percent); the recommended ones \
+             have ranges for the age",
+        )
+    } else {
+        None
+    }
+}
+
+/// Rounds to 4 digits after the point.
+pub(super) fn round(number: f64) -> f64 {
+    (number * 10_000.0).round() / 10_000.0
+}
+
+/// A share as a percentage, with at most 2 digits after the point.
+pub(super) fn percent(share: f64) -> f64 {
+    (share * 10_000.0).round() / 100.0
+}
+
+/// Minutes as hours and minutes, in the digits that [`round`] leaves.
+pub(super) fn hours_and_minutes(minutes: f64) -> String {
+    let minutes = round(minutes);
+    let hours = (minutes / 60.0).floor();
+    format!("{hours} h {} min", round(minutes - hours * 60.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amy() -> Night {
+        Night::for_tests(29, 270.0, 135.0, 105.0)
+    }
+
+    #[test]
+    fn the_message_has_exactly_the_documented_keys() {
+        let keys = |analysis: &Analysis| {
+            let json: serde_json::Value = serde_json::from_slice(&analysis.to_json().unwrap()).unwrap();
+            let mut keys: Vec<String> = json.as_object().unwrap().keys().cloned().collect();
+            keys.sort();
+            keys
+        };
+        let always = [
+            "codelab",
+            "recommended",
+            "rules",
+            "sentence",
+            "shares",
+            "total_minutes",
+        ];
+        // Neither set of rules has anything to say against it: the reason is left out.
+        let good = Night::for_tests(40, 260.0, 90.0, 100.0);
+        assert_eq!(keys(&Analysis::new(&good, RuleSet::Codelab)), always);
+        let with_reason: Vec<_> = always.into_iter().chain(["why_they_differ"]).collect();
+        assert_eq!(keys(&Analysis::new(&amy(), RuleSet::Recommended)), with_reason);
+    }
+
+    #[test]
+    fn the_sentence_is_that_of_the_rules_in_use() {
+        let message = |rules| -> serde_json::Value {
+            serde_json::from_slice(&Analysis::new(&amy(), rules).to_json().unwrap()).unwrap()
+        };
+        let codelab = message(RuleSet::Codelab);
+        assert_eq!(codelab["rules"], "codelab");
+        assert_eq!(codelab["sentence"], "total sleep time is less than 8 hours");
+        assert_eq!(codelab["total_minutes"], 510.0);
+        assert_eq!(
+            codelab["shares"],
+            serde_json::json!({"light": 0.5294, "deep": 0.2647, "rem": 0.2059})
+        );
+        let recommended = message(RuleSet::Recommended);
+        assert_eq!(recommended["rules"], "recommended");
+        let sentences = recommended["recommended"].as_array().unwrap();
+        assert_eq!(sentences.len(), 3);
+        for sentence in sentences {
+            assert!(
+                recommended["sentence"]
+                    .as_str()
+                    .unwrap()
+                    .contains(sentence.as_str().unwrap())
+            );
+        }
+        assert_eq!(recommended["codelab"], codelab["codelab"]);
+        assert_eq!(recommended["recommended"], codelab["recommended"]);
+    }
+
+    #[test]
+    fn a_reason_is_given_exactly_when_the_two_disagree() {
+        // age, light, deep, rem, part of the reason
+        let rows = [
+            (
+                29,
+                270.0,
+                135.0,
+                105.0,
+                Some("because it is more than 480 minutes"),
+            ),
+            // Long enough for the codelab's slip, too short for a child of 8.
+            (
+                8,
+                300.0,
+                110.0,
+                100.0,
+                Some("because it is more than 480 minutes"),
+            ),
+            // Five hours: great sleep to the codelab.
+            (40, 170.0, 60.0, 70.0, Some("escapes them")),
+            // Recommended all through, but deep sleep of 18 percent is under the codelab's 20.
+            (40, 260.0, 80.0, 100.0, Some("fixed limits")),
+            // Great to the codelab, more deep sleep than experts take for a sign of good sleep.
+            (40, 230.0, 110.0, 110.0, Some("fixed limits")),
+            // Both content.
+            (40, 260.0, 90.0, 100.0, None),
+            // Both discontent.
+            (40, 430.0, 20.0, 10.0, None),
+        ];
+        for (age, light, deep, rem, wanted) in rows {
+            let why =
+                Analysis::new(&Night::for_tests(age, light, deep, rem), RuleSet::Codelab).why_they_differ;
+            match wanted {
+                Some(part) => assert!(
+                    why.is_some_and(|why| why.contains(part)),
+                    "{age} {light}: {why:?}"
+                ),
+                None => assert_eq!(why, None, "{age} {light}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_leads_with_the_rules_in_use_and_says_each_thing_on_a_line() {
+        let text = Analysis::new(&amy(), RuleSet::Codelab).to_text();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "Sleep quality result: total sleep time is less than 8 hours"
+        );
+        assert!(lines[1].starts_with("Rules recommended say: total sleep of"));
+        assert!(lines[2].starts_with("                       REM sleep is"));
+        assert!(lines[3].starts_with("                       deep sleep is"));
+        assert!(
+            lines[4]
+                .starts_with("Why they differ: the codelab's rules compare the total the wrong way round")
+        );
+        assert_eq!(
+            lines[5],
+            "Total: 8 h 30 min, light 52.94 %, deep 26.47 %, REM 20.59 %"
+        );
+        assert_eq!(lines.len(), 6);
+
+        let text = Analysis::new(&amy(), RuleSet::Recommended).to_text();
+        assert!(
+            text.starts_with("Sleep quality result: total sleep of 8 h 30 min is within the 7 to 9 hours")
+        );
+        assert!(text.contains("\nRules codelab say: total sleep time is less than 8 hours\n"));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_night() {
+        let analysis = Analysis::new(&amy(), RuleSet::Recommended);
+        assert_eq!(format!("{analysis:?}"), "Analysis(..)");
+        assert_eq!(
+            format!("{:?} {:?}", amy(), amy().shares()),
+            "Night(..) Shares(..)"
+        );
+    }
+}
