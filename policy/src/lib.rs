@@ -1,1 +1,52 @@
+//! What a relying party accepts: a Rego policy over the claims of a verified token, and the data owner's
+//! baseline of allowed values.
+//!
+//! What holds: [`Policy::decide`] alone makes an [`Allowance`], for one verified token and one session, and
+//! only if the policy's `allow` is true *and*, whatever the policy says, the token carries exactly this
+//! session's nonce and exactly our audience. Undefined, non-boolean, error and timeout deny. A policy reaches
+//! neither network nor files, and runs within a time and an instruction limit.
+//!
+//! What does not: that the policy is a good one. [`PolicySource::Default`] is meant to be.
+//!
+//! ```
+//! use policy::{Baseline, Policy, PolicySource};
+//!
+//! let baseline = Baseline::parse(policy::CODELAB_BASELINE)?;
+//! let policy = Policy::compile(PolicySource::Codelab, baseline)?;
+//! assert_eq!(policy.rule_names().next(), Some("allow"));
+//! # Ok::<(), policy::PolicyError>(())
+//! ```
 
+mod baseline;
+mod compile;
+mod decision;
+mod error;
+mod evaluate;
+mod explain;
+mod facts;
+mod reads;
+mod source;
+
+pub use baseline::{Baseline, DigestNote, MAX_BASELINE_BYTES, Waiver};
+pub use compile::Policy;
+pub use decision::{Allowance, Decision, Denied, Evaluation, Outcome, RuleOutcome};
+pub use error::{BaselineError, PolicyError};
+pub use explain::{Explained, MAX_SHOWN_VALUES, Read, Shown};
+pub use facts::{FactsForReading, Role, SessionFacts};
+pub use source::{MAX_POLICY_BYTES, PolicySource};
+
+/// The package in which a policy's rules live.
+pub const PACKAGE: &str = "confidential_space";
+
+/// Text of the default policy.
+pub const DEFAULT_POLICY: &str = include_str!("../confidential_space.rego");
+
+/// Text of the codelab's policy.
+pub const CODELAB_POLICY: &str = include_str!("../codelab.rego");
+
+/// Text of the baseline that the project ships: it approves the mock launcher's identity, for the
+/// walk-through, until the data owner pins her own.
+pub const DEFAULT_BASELINE: &str = include_str!("../baseline.json");
+
+/// Text of the same under the codelab's key names, for [`PolicySource::Codelab`].
+pub const CODELAB_BASELINE: &str = include_str!("../codelab_baseline.json");

@@ -1,0 +1,187 @@
+//! What the relying party knows of its session, and the input that rules see: claims and `input.session`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use attestation::Nonce;
+use regorus::Value as Rego;
+use rustls_pki_types::UnixTime;
+use serde_json::{Map, Value};
+
+/// The key under which the session's facts stand in the input. A token that has a claim of this name is refused.
+pub(crate) const SESSION: &str = "session";
+
+/// Which end of the session the attester is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It accepted the connection.
+    Server,
+    /// It opened the connection.
+    Client,
+}
+
+impl Role {
+    /// The name that rules see as `input.session.role`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Client => "client",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a decision rests on besides the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The nonce that a token for this session carries, worked out from our own end of it.
+    pub nonce: Nonce,
+    /// Our name: the only audience that a token may have.
+    pub audience: String,
+    /// Version of the wire, `input.session.wire`.
+    pub wire: u8,
+    /// Which end the attester is, `input.session.role`.
+    pub role: Role,
+    /// The present time, whole seconds since 1970 in `input.session.now`.
+    pub now: UnixTime,
+}
+
+/// The same for looking at a token offline, where the session's nonce may not be known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactsForReading {
+    /// The nonce to look for; `None` feeds the rules the token's own and reports nonces as not checked.
+    pub nonce: Option<Nonce>,
+    /// The audience to look for.
+    pub audience: String,
+    /// Version of the wire, `input.session.wire`.
+    pub wire: u8,
+    /// Which end the attester is, `input.session.role`.
+    pub role: Role,
+    /// The time to judge at, whole seconds since 1970 in `input.session.now`.
+    pub now: UnixTime,
+}
+
+impl From<SessionFacts> for FactsForReading {
+    fn from(facts: SessionFacts) -> Self {
+        Self {
+            nonce: Some(facts.nonce),
+            audience: facts.audience,
+            wire: facts.wire,
+            role: facts.role,
+            now: facts.now,
+        }
+    }
+}
+
+/// The one string of a claim that may be a string or an array of strings (RFC 7519 §4.1.3, RFC 9711 §4.1).
+pub(crate) fn only_string<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    match claims.get(name)? {
+        Value::String(text) => Some(text),
+        Value::Array(items) => match items.as_slice() {
+            [Value::String(text)] => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The input: every claim as it came, except that one-element arrays of nonce and audience become the string,
+/// and `session`, which is ours alone.
+pub(crate) fn input(claims: &Map<String, Value>, facts: &FactsForReading) -> Rego {
+    let mut members: BTreeMap<Rego, Rego> =
+        claims.iter().map(|(name, value)| (Rego::from(name.as_str()), to_rego(value))).collect();
+    for name in ["aud", "eat_nonce"] {
+        if let Some(text) = only_string(claims, name) {
+            members.insert(Rego::from(name), Rego::from(text));
+        }
+    }
+    members.insert(Rego::from(SESSION), session(claims, facts));
+    Rego::from(members)
+}
+
+fn session(claims: &Map<String, Value>, facts: &FactsForReading) -> Rego {
+    let nonce = match &facts.nonce {
+        Some(nonce) => Some(nonce.as_str()),
+        None => only_string(claims, "eat_nonce"),
+    };
+    let mut members = BTreeMap::from([
+        (Rego::from("now"), Rego::from(facts.now.as_secs())),
+        (Rego::from("role"), Rego::from(facts.role.as_str())),
+        (Rego::from("wire"), Rego::from(u64::from(facts.wire))),
+    ]);
+    if let Some(nonce) = nonce {
+        members.insert(Rego::from("nonce"), Rego::from(nonce));
+    }
+    Rego::from(members)
+}
+
+/// The same value in regorus' terms. Nesting is bounded by the JSON parser, at 128.
+pub(crate) fn to_rego(value: &Value) -> Rego {
+    match value {
+        Value::Null => Rego::Null,
+        Value::Bool(boolean) => Rego::Bool(*boolean),
+        Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+            (Some(natural), _, _) => Rego::from(natural),
+            (None, Some(whole), _) => Rego::from(whole),
+            (None, None, Some(fraction)) => Rego::from(fraction),
+            (None, None, None) => Rego::Undefined,
+        },
+        Value::String(text) => Rego::from(text.as_str()),
+        Value::Array(items) => Rego::from(items.iter().map(to_rego).collect::<Vec<_>>()),
+        Value::Object(members) => Rego::from(
+            members
+                .iter()
+                .map(|(name, value)| (Rego::from(name.as_str()), to_rego(value)))
+                .collect::<BTreeMap<_, _>>(),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_json_value_becomes_the_same_value_in_rego() {
+        for value in [
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(-7),
+            json!(1.5),
+            json!(u64::MAX),
+            json!("é\n"),
+            json!([1, [], {"a": {}}]),
+            json!({"b": [null], "a": "x"}),
+        ] {
+            let by_text = Rego::from_json_str(&value.to_string()).unwrap();
+            assert_eq!(to_rego(&value), by_text, "{value}");
+        }
+    }
+
+    #[test]
+    fn only_one_string_counts_as_one_string() {
+        let rows = [
+            (json!("a"), Some("a")),
+            (json!(["a"]), Some("a")),
+            (json!([]), None),
+            (json!(["a", "a"]), None),
+            (json!(["a", 1]), None),
+            (json!([["a"]]), None),
+            (json!([1]), None),
+            (json!(null), None),
+            (json!({"0": "a"}), None),
+        ];
+        for (value, wanted) in rows {
+            let claims = Map::from_iter([("aud".to_owned(), value.clone())]);
+            assert_eq!(only_string(&claims, "aud"), wanted, "{value}");
+        }
+        assert_eq!(only_string(&Map::new(), "aud"), None);
+    }
+}

@@ -1,0 +1,393 @@
+//! What each rule of a policy reads, found in its syntax tree, so that it works for any policy.
+//!
+//! A read is the longest literal path from `input` or `data`: `input.submods.container.image_digest`, also
+//! when written with brackets, through an import or by `object.get`. Rules and functions that a rule uses
+//! are followed, except those that are shown on their own. It serves explanations and the check that the
+//! baseline has what the policy reads; no verdict rests on it.
+//!
+//! regorus can also give the tree as JSON, but that text grows with the square of an expression's depth (a
+//! policy of 10 KB took 1.2 GB), so the types behind it are used; a change of theirs does not compile.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regorus::Value;
+use regorus::unstable::{Expr, Literal, Module, Query, Rule, RuleAssign, RuleHead};
+
+use crate::PACKAGE;
+
+/// Steps from `input` or `data`, that word first.
+pub(crate) type Path = Vec<String>;
+
+/// The rules of one module by name, ready to be asked.
+pub(crate) struct Syntax<'a> {
+    /// Names in the order of the text.
+    names: Vec<&'a str>,
+    rules: BTreeMap<&'a str, Vec<&'a Rule>>,
+    aliases: BTreeMap<&'a str, Path>,
+}
+
+impl<'a> Syntax<'a> {
+    pub(crate) fn of(module: &'a Module) -> Self {
+        let mut names = Vec::new();
+        let mut rules = BTreeMap::<_, Vec<_>>::new();
+        for rule in &module.policy {
+            let Some(name) = first_name(head(rule)) else {
+                continue;
+            };
+            let definitions = rules.entry(name).or_default();
+            if definitions.is_empty() {
+                names.push(name);
+            }
+            definitions.push(&**rule);
+        }
+        let aliases = module
+            .imports
+            .iter()
+            .filter_map(|import| {
+                let path = plain_path(&import.refr)?;
+                let name = match &import.r#as {
+                    Some(span) => span.text(),
+                    None => last_name(&import.refr)?,
+                };
+                Some((name, path))
+            })
+            .collect();
+        Self { names, rules, aliases }
+    }
+
+    /// Names of the rules to show, in the order of the text: complete rules that are boolean as written.
+    pub(crate) fn boolean_rules(&self) -> Vec<&'a str> {
+        let boolean = |name: &&str| self.rules.get(name).is_some_and(|all| is_boolean(all));
+        self.names.iter().copied().filter(boolean).collect()
+    }
+
+    /// Whether there is a complete rule of that name, boolean as written or not.
+    pub(crate) fn is_complete(&self, name: &str) -> bool {
+        self.rules
+            .get(name)
+            .is_some_and(|definitions| definitions.iter().all(|rule| value_of(rule).is_some()))
+    }
+
+    /// What one rule reads, in the order of the text, helpers followed, rules in `shown` not.
+    pub(crate) fn reads(&self, name: &str, shown: &[&str]) -> Vec<Path> {
+        let mut walk = Walk {
+            syntax: self,
+            shown: shown.iter().copied().collect(),
+            entered: BTreeSet::new(),
+            waiting: Vec::new(),
+            found: Vec::new(),
+        };
+        walk.shown.remove(name);
+        walk.rule(name);
+        walk.finish()
+    }
+
+    /// Keys of `data` that any rule or function of the text reads, used or not.
+    pub(crate) fn data_keys(&self) -> BTreeSet<String> {
+        self.names
+            .iter()
+            .flat_map(|name| self.reads(name, &self.names))
+            .filter(|path| path.first().is_some_and(|root| root == "data"))
+            .filter_map(|path| path.into_iter().nth(1))
+            .collect()
+    }
+}
+
+/// One walk over a rule and what it uses. Expressions recurse; the limits on a policy's text bound how deep.
+struct Walk<'a, 's> {
+    syntax: &'s Syntax<'a>,
+    shown: BTreeSet<&'s str>,
+    entered: BTreeSet<&'a str>,
+    waiting: Vec<&'a Rule>,
+    found: Vec<Path>,
+}
+
+impl<'a> Walk<'a, '_> {
+    fn finish(mut self) -> Vec<Path> {
+        while let Some(rule) = self.waiting.pop() {
+            self.definition(rule);
+        }
+        self.found
+    }
+
+    fn rule(&mut self, name: &str) {
+        let Some((&name, definitions)) = self.syntax.rules.get_key_value(name) else {
+            return;
+        };
+        if !self.shown.contains(name) && self.entered.insert(name) {
+            self.waiting.extend(definitions.iter().rev());
+        }
+    }
+
+    fn definition(&mut self, rule: &'a Rule) {
+        match rule {
+            Rule::Default { value, .. } => self.expression(value),
+            Rule::Spec { head, bodies, .. } => {
+                match head {
+                    RuleHead::Compr { assign, .. } => self.assignment(assign.as_ref()),
+                    RuleHead::Set { key, .. } => key.iter().for_each(|key| self.expression(key)),
+                    RuleHead::Func { args, assign, .. } => {
+                        args.iter().for_each(|argument| self.expression(argument));
+                        self.assignment(assign.as_ref());
+                    }
+                }
+                for body in bodies {
+                    self.assignment(body.assign.as_ref());
+                    self.query(&body.query);
+                }
+            }
+        }
+    }
+
+    fn assignment(&mut self, assign: Option<&'a RuleAssign>) {
+        if let Some(assign) = assign {
+            self.expression(&assign.value);
+        }
+    }
+
+    fn query(&mut self, query: &'a Query) {
+        for statement in &query.stmts {
+            match &statement.literal {
+                Literal::SomeVars { .. } => {}
+                Literal::SomeIn { key, value, collection, .. } => {
+                    key.iter().for_each(|key| self.expression(key));
+                    self.expression(value);
+                    self.expression(collection);
+                }
+                Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr),
+                Literal::Every { domain, query, .. } => {
+                    self.expression(domain);
+                    self.query(query);
+                }
+            }
+            for modifier in &statement.with_mods {
+                self.expression(&modifier.refr);
+                self.expression(&modifier.r#as);
+            }
+        }
+    }
+
+    fn expression(&mut self, expression: &'a Expr) {
+        match expression {
+            Expr::String { .. }
+            | Expr::RawString { .. }
+            | Expr::Number { .. }
+            | Expr::Bool { .. }
+            | Expr::Null { .. } => {}
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => {
+                if let Some(path) = self.reference(expression) {
+                    self.read(path);
+                }
+            }
+            Expr::Array { items, .. } | Expr::Set { items, .. } => {
+                items.iter().for_each(|item| self.expression(item));
+            }
+            Expr::Object { fields, .. } => {
+                for (_, key, value) in fields {
+                    self.expression(key);
+                    self.expression(value);
+                }
+            }
+            Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+                self.expression(term);
+                self.query(query);
+            }
+            Expr::ObjectCompr { key, value, query, .. } => {
+                self.expression(key);
+                self.expression(value);
+                self.query(query);
+            }
+            Expr::Call { fcn, params, .. } => self.call(fcn, params),
+            Expr::UnaryExpr { expr, .. } => self.expression(expr),
+            Expr::BinExpr { lhs, rhs, .. }
+            | Expr::BoolExpr { lhs, rhs, .. }
+            | Expr::ArithExpr { lhs, rhs, .. }
+            | Expr::AssignExpr { lhs, rhs, .. } => {
+                self.expression(lhs);
+                self.expression(rhs);
+            }
+            Expr::Membership { key, value, collection, .. } => {
+                key.iter().for_each(|key| self.expression(key));
+                self.expression(value);
+                self.expression(collection);
+            }
+        }
+    }
+
+    /// `object.get(object, key or [keys], default)` reads a path like a reference does.
+    fn call(&mut self, function: &'a Expr, arguments: &'a [regorus::unstable::Ref<Expr>]) {
+        if let [object, key, default] = arguments
+            && is_object_get(function)
+            && let Some(keys) = literal_keys(key)
+            && let Some(mut path) = self.reference(object)
+        {
+            path.extend(keys);
+            self.read(path);
+            self.expression(default);
+            return;
+        }
+        self.expression(function);
+        arguments.iter().for_each(|argument| self.expression(argument));
+    }
+
+    /// The path that a reference stands for, or `None` after following it to a rule or a variable.
+    fn reference(&mut self, mut expression: &'a Expr) -> Option<Path> {
+        let mut steps = Vec::new();
+        let root = loop {
+            match expression {
+                Expr::RefDot { refr, field, .. } => {
+                    steps.push(text(&field.1));
+                    expression = refr;
+                }
+                Expr::RefBrack { refr, index, .. } => {
+                    let step = literal_text(index);
+                    if step.is_none() {
+                        self.expression(index);
+                    }
+                    steps.push(step);
+                    expression = refr;
+                }
+                Expr::Var { value, .. } => break text(value)?,
+                other => {
+                    self.expression(other);
+                    return None;
+                }
+            }
+        };
+        let literal = steps.into_iter().rev().map_while(|step| step.map(str::to_owned));
+        let mut path = match (root, self.syntax.aliases.get(root)) {
+            ("input" | "data", _) => vec![root.to_owned()],
+            (_, Some(path)) => path.clone(),
+            (name, None) => {
+                self.rule(name);
+                return None;
+            }
+        };
+        path.extend(literal);
+        match path.as_slice() {
+            [data, package, rule, ..] if data == "data" && package == PACKAGE => {
+                let rule = rule.clone();
+                self.rule(&rule);
+                None
+            }
+            _ => Some(path),
+        }
+    }
+
+    fn read(&mut self, path: Path) {
+        if !self.found.contains(&path) {
+            self.found.push(path);
+        }
+    }
+}
+
+fn head(rule: &Rule) -> &Expr {
+    match rule {
+        Rule::Default { refr, .. } => refr,
+        Rule::Spec { head, .. } => match head {
+            RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. } => refr,
+        },
+    }
+}
+
+/// The name that a reference begins with.
+fn first_name(mut expression: &Expr) -> Option<&str> {
+    loop {
+        match expression {
+            Expr::Var { value, .. } => return text(value),
+            Expr::RefDot { refr, .. } | Expr::RefBrack { refr, .. } => expression = refr,
+            _ => return None,
+        }
+    }
+}
+
+fn last_name(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Var { value, .. } => text(value),
+        Expr::RefDot { field, .. } => text(&field.1),
+        Expr::RefBrack { index, .. } => literal_text(index),
+        _ => None,
+    }
+}
+
+/// A reference of literal steps from `input` or `data`, as imports are.
+fn plain_path(mut expression: &Expr) -> Option<Path> {
+    let mut steps = Vec::new();
+    loop {
+        match expression {
+            Expr::Var { value, .. } => {
+                let root = text(value).filter(|root| matches!(*root, "input" | "data"))?;
+                steps.push(root.to_owned());
+                steps.reverse();
+                return Some(steps);
+            }
+            Expr::RefDot { refr, field, .. } => {
+                steps.push(text(&field.1)?.to_owned());
+                expression = refr;
+            }
+            Expr::RefBrack { refr, index, .. } => {
+                steps.push(literal_text(index)?.to_owned());
+                expression = refr;
+            }
+            _ => return None,
+        }
+    }
+}
+
+fn is_object_get(function: &Expr) -> bool {
+    matches!(function, Expr::RefDot { refr, field, .. }
+        if text(&field.1) == Some("get") && matches!(&**refr, Expr::Var { value, .. } if text(value) == Some("object")))
+}
+
+fn literal_keys(key: &Expr) -> Option<Vec<String>> {
+    match key {
+        Expr::Array { items, .. } => items.iter().map(|item| literal_text(item).map(str::to_owned)).collect(),
+        _ => literal_text(key).map(|key| vec![key.to_owned()]),
+    }
+}
+
+fn literal_text(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::String { value, .. } | Expr::RawString { value, .. } => text(value),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The values that one definition of a complete rule may take, `None` standing for the implied `true`; or
+/// `None` if it defines a function, a set or an object.
+fn value_of(rule: &Rule) -> Option<Vec<Option<&Expr>>> {
+    if !matches!(head(rule), Expr::Var { .. }) {
+        return None;
+    }
+    match rule {
+        Rule::Default { args, value, .. } => args.is_empty().then(|| vec![Some(&**value)]),
+        Rule::Spec { head: RuleHead::Compr { assign, .. }, bodies, .. } => {
+            let mut values = vec![assign.as_ref().map(|assign| &*assign.value)];
+            let of_bodies = bodies.iter().filter_map(|body| body.assign.as_ref());
+            values.extend(of_bodies.map(|assign| Some(&*assign.value)));
+            Some(values)
+        }
+        Rule::Spec { .. } => None,
+    }
+}
+
+/// Boolean as written: a boolean default, or nothing but truths and comparisons for values.
+fn is_boolean(definitions: &[&Rule]) -> bool {
+    let Some(values) = definitions.iter().map(|rule| value_of(rule)).collect::<Option<Vec<_>>>() else {
+        return false;
+    };
+    let default = definitions
+        .iter()
+        .any(|rule| matches!(rule, Rule::Default { value, .. } if matches!(&**value, Expr::Bool { .. })));
+    let plain = |value: &Option<&Expr>| {
+        matches!(value, None | Some(Expr::Bool { .. } | Expr::BoolExpr { .. } | Expr::Membership { .. }))
+    };
+    default || values.iter().flatten().all(plain)
+}
