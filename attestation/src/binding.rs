@@ -45,9 +45,7 @@ impl Nonce {
     ) -> Result<Self, E> {
         let mut keying_material = Zeroizing::new([0; EXPORTER_BYTES]);
         export(&mut keying_material, EXPORTER_LABEL, None)?;
-        Ok(Self(
-            STANDARD.encode(digest::digest(&digest::SHA256, &*keying_material)),
-        ))
+        Ok(Self(STANDARD.encode(digest::digest(&digest::SHA256, &*keying_material))))
     }
 
     /// Takes a nonce that a person wants to find in a token, for looking at tokens offline.
@@ -105,10 +103,7 @@ mod tests {
 
     #[test]
     fn an_exporter_that_fails_gives_no_nonce() {
-        assert_eq!(
-            Nonce::of_session(|_, _, _| Err("handshake not complete")),
-            Err("handshake not complete")
-        );
+        assert_eq!(Nonce::of_session(|_, _, _| Err("handshake not complete")), Err("handshake not complete"));
     }
 
     #[test]

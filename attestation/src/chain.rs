@@ -98,10 +98,7 @@ pub enum AnchorError {
 impl Anchors {
     /// Google's root, the one to use outside tests.
     pub fn google() -> Self {
-        Self(vec![Anchor {
-            sha256: GOOGLE_ROOT_SHA256,
-            validity: OnceLock::new(),
-        }])
+        Self(vec![Anchor { sha256: GOOGLE_ROOT_SHA256, validity: OnceLock::new() }])
     }
 
     /// Other roots instead, in DER; more than one for the time in which a new root replaces the old.
@@ -109,15 +106,9 @@ impl Anchors {
     /// # Errors
     /// [`AnchorError`] for the first that is no self-signed CA, or if there is none at all.
     pub fn from_der<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, AnchorError> {
-        let anchors: Vec<Anchor> = certificates
-            .into_iter()
-            .map(Anchor::from_der)
-            .collect::<Result<_, _>>()?;
-        if anchors.is_empty() {
-            Err(AnchorError::None)
-        } else {
-            Ok(Self(anchors))
-        }
+        let anchors: Vec<Anchor> =
+            certificates.into_iter().map(Anchor::from_der).collect::<Result<_, _>>()?;
+        if anchors.is_empty() { Err(AnchorError::None) } else { Ok(Self(anchors)) }
     }
 
     /// Other roots instead, from the text of a PEM file.
@@ -150,9 +141,7 @@ impl Anchors {
     fn pinned(&self, certificate: &[u8]) -> Result<&Anchor, VerifyError> {
         let found = sha256(certificate);
         let anchor = self.0.iter().find(|anchor| anchor.sha256 == found);
-        anchor.ok_or_else(|| VerifyError::RootNotPinned {
-            got: hex::encode(found),
-        })
+        anchor.ok_or_else(|| VerifyError::RootNotPinned { got: hex::encode(found) })
     }
 }
 
@@ -161,16 +150,11 @@ impl Anchor {
         let certificate = x509_cert::Certificate::from_der(der).map_err(|_| AnchorError::NotACertificate)?;
         let tbs = certificate.tbs_certificate();
         let signed = tbs.to_der().map_err(|_| AnchorError::NotACertificate)?;
-        let signature = certificate
-            .signature()
-            .as_bytes()
-            .ok_or(AnchorError::NotACertificate)?;
+        let signature = certificate.signature().as_bytes().ok_or(AnchorError::NotACertificate)?;
         let own_key = CertificateDer::from(der);
         let own_key = EndEntityCert::try_from(&own_key).map_err(|_| AnchorError::NotACertificate)?;
         let self_signed = tbs.issuer() == tbs.subject()
-            && own_key
-                .verify_signature(RSA_PKCS1_2048_8192_SHA256, &signed, signature)
-                .is_ok();
+            && own_key.verify_signature(RSA_PKCS1_2048_8192_SHA256, &signed, signature).is_ok();
         if !self_signed {
             return Err(AnchorError::NotSelfSigned);
         }
@@ -178,10 +162,7 @@ impl Anchor {
             Ok(Some((_, constraints))) if constraints.ca => {}
             _ => return Err(AnchorError::NotACa),
         }
-        Ok(Self {
-            sha256: sha256(der),
-            validity: OnceLock::from(validity(&certificate)),
-        })
+        Ok(Self { sha256: sha256(der), validity: OnceLock::from(validity(&certificate)) })
     }
 
     /// `notBefore` and `notAfter` of the pinned certificate, whose bytes are at hand.
@@ -221,15 +202,7 @@ pub(crate) fn validate(
 
     let usage = KeyUsage::required_if_present(EKU_TCG_EK_CERTIFICATE);
     let path = leaf
-        .verify_for_usage(
-            &[RSA_PKCS1_2048_8192_SHA256],
-            &roots,
-            &intermediates,
-            now,
-            usage,
-            None,
-            None,
-        )
+        .verify_for_usage(&[RSA_PKCS1_2048_8192_SHA256], &roots, &intermediates, now, usage, None, None)
         .map_err(|error| explain(error, x5c, now))?;
     let mut used = path.intermediate_certificates();
     match (used.next(), used.next()) {
@@ -260,17 +233,9 @@ impl CertificateSummary {
     pub fn of(der: &[u8]) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let subject = certificate.tbs_certificate().subject().to_string();
-        let name = subject
-            .split(',')
-            .find_map(|part| part.trim().strip_prefix("CN="))
-            .unwrap_or(&subject);
+        let name = subject.split(',').find_map(|part| part.trim().strip_prefix("CN=")).unwrap_or(&subject);
         let (not_before, not_after) = validity(&certificate);
-        Some(Self {
-            name: crate::printable(name),
-            not_before,
-            not_after,
-            sha256: hex::encode(sha256(der)),
-        })
+        Some(Self { name: crate::printable(name), not_before, not_after, sha256: hex::encode(sha256(der)) })
     }
 }
 
@@ -283,14 +248,8 @@ fn parse<'a>(der: &'a CertificateDer<'a>, index: usize) -> Result<EndEntityCert<
 
 /// Says which certificate's dates were the matter; webpki does not.
 fn explain(error: webpki::Error, x5c: &[Vec<u8>; X5C_CERTIFICATES], now: UnixTime) -> VerifyError {
-    if matches!(
-        error,
-        webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }
-    ) {
-        for (certificate, der) in [Certificate::Leaf, Certificate::Intermediate]
-            .into_iter()
-            .zip(x5c)
-        {
+    if matches!(error, webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) {
+        for (certificate, der) in [Certificate::Leaf, Certificate::Intermediate].into_iter().zip(x5c) {
             let read = x509_cert::Certificate::from_der(der).map(|read| validity(&read));
             if let Ok(Err(named)) = read.map(|validity| require_valid(certificate, validity, now)) {
                 return named;
@@ -306,15 +265,9 @@ fn require_valid(
     now: UnixTime,
 ) -> Result<(), VerifyError> {
     if now.as_secs() < not_before {
-        Err(VerifyError::CertificateNotValidYet {
-            certificate,
-            not_before,
-        })
+        Err(VerifyError::CertificateNotValidYet { certificate, not_before })
     } else if now.as_secs() > not_after {
-        Err(VerifyError::CertificateExpired {
-            certificate,
-            not_after,
-        })
+        Err(VerifyError::CertificateExpired { certificate, not_after })
     } else {
         Ok(())
     }
@@ -322,10 +275,7 @@ fn require_valid(
 
 fn validity(certificate: &x509_cert::Certificate) -> (u64, u64) {
     let validity = certificate.tbs_certificate().validity();
-    (
-        validity.not_before.to_unix_duration().as_secs(),
-        validity.not_after.to_unix_duration().as_secs(),
-    )
+    (validity.not_before.to_unix_duration().as_secs(), validity.not_after.to_unix_duration().as_secs())
 }
 
 /// RFC 5280 §6.1.4 (n): if key usage is present, it must allow signing certificates. Google's intermediates have it.
@@ -343,10 +293,7 @@ fn leaf_key(leaf: &EndEntityCert<'_>) -> Result<LeafKey, VerifyError> {
     let spki = leaf.subject_public_key_info();
     let spki =
         x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&spki).map_err(|_| VerifyError::LeafKeyType)?;
-    let pkcs1 = match (
-        spki.algorithm.oid == pkcs1::ALGORITHM_OID,
-        spki.subject_public_key.as_bytes(),
-    ) {
+    let pkcs1 = match (spki.algorithm.oid == pkcs1::ALGORITHM_OID, spki.subject_public_key.as_bytes()) {
         (true, Some(pkcs1)) => pkcs1,
         _ => return Err(VerifyError::LeafKeyType),
     };
@@ -357,16 +304,10 @@ fn leaf_key(leaf: &EndEntityCert<'_>) -> Result<LeafKey, VerifyError> {
     }
     let exponent = key.public_exponent.as_bytes();
     let exponent = (exponent.len() <= 8)
-        .then(|| {
-            exponent
-                .iter()
-                .fold(0_u64, |value, byte| value << 8 | u64::from(*byte))
-        })
+        .then(|| exponent.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)))
         .filter(|value| value % 2 == 1 && (SMALLEST_EXPONENT..=LARGEST_EXPONENT).contains(value));
     match exponent {
-        Some(_) => Ok(LeafKey {
-            pkcs1: pkcs1.to_vec(),
-        }),
+        Some(_) => Ok(LeafKey { pkcs1: pkcs1.to_vec() }),
         None => Err(VerifyError::LeafKeyExponent),
     }
 }

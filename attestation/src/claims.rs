@@ -51,19 +51,14 @@ pub struct Claims {
 impl Claims {
     /// Types the claims of a verified token.
     pub(crate) fn from_json(claims: &Map<String, Value>) -> Result<Self, VerifyError> {
-        let top = Reader {
-            prefix: "",
-            members: Some(claims),
-        };
+        let top = Reader { prefix: "", members: Some(claims) };
         let submods = top.object("submods")?;
         let container = submods.object("container")?;
         let space = submods.object("confidential_space")?;
         let gce = submods.object("gce")?;
         let audience = top.strings("aud")?;
         if audience.is_empty() {
-            return Err(VerifyError::MissingClaim {
-                claim: "aud".to_owned(),
-            });
+            return Err(VerifyError::MissingClaim { claim: "aud".to_owned() });
         }
         Ok(Self {
             issuer: top.required("iss", top.string("iss")?)?,
@@ -98,17 +93,11 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong_type(&self, name: &str, wanted: &'static str, got: &Value) -> VerifyError {
-        VerifyError::ClaimType {
-            claim: format!("{}{name}", self.prefix),
-            wanted,
-            got: kind(got),
-        }
+        VerifyError::ClaimType { claim: format!("{}{name}", self.prefix), wanted, got: kind(got) }
     }
 
     fn required<T>(&self, name: &str, value: Option<T>) -> Result<T, VerifyError> {
-        value.ok_or_else(|| VerifyError::MissingClaim {
-            claim: format!("{}{name}", self.prefix),
-        })
+        value.ok_or_else(|| VerifyError::MissingClaim { claim: format!("{}{name}", self.prefix) })
     }
 
     fn object(&self, name: &str) -> Result<Reader<'a>, VerifyError> {
@@ -119,14 +108,8 @@ impl<'a> Reader<'a> {
             _ => "submods.gce.",
         };
         match self.value(name) {
-            None => Ok(Reader {
-                prefix,
-                members: None,
-            }),
-            Some(Value::Object(members)) => Ok(Reader {
-                prefix,
-                members: Some(members),
-            }),
+            None => Ok(Reader { prefix, members: None }),
+            Some(Value::Object(members)) => Ok(Reader { prefix, members: Some(members) }),
             Some(other) => Err(self.wrong_type(name, "an object", other)),
         }
     }
@@ -162,9 +145,7 @@ impl<'a> Reader<'a> {
             None => Ok(None),
             Some(value) => {
                 let seconds = value.as_u64();
-                seconds
-                    .map(Some)
-                    .ok_or_else(|| self.wrong_type(name, "whole seconds since 1970", value))
+                seconds.map(Some).ok_or_else(|| self.wrong_type(name, "whole seconds since 1970", value))
             }
         }
     }

@@ -321,14 +321,8 @@ impl VerifyError {
             | Self::X5cEncoding { .. }
             | Self::X5cDer { .. } => Check::X5c,
             Self::RootNotPinned { .. } => Check::RootPinned,
-            Self::CertificateNotValidYet {
-                certificate: Certificate::Root,
-                ..
-            }
-            | Self::CertificateExpired {
-                certificate: Certificate::Root,
-                ..
-            } => Check::RootValidity,
+            Self::CertificateNotValidYet { certificate: Certificate::Root, .. }
+            | Self::CertificateExpired { certificate: Certificate::Root, .. } => Check::RootValidity,
             Self::CertificateNotValidYet { .. }
             | Self::CertificateExpired { .. }
             | Self::Path(_)

@@ -24,10 +24,8 @@ pub struct Unverified {
 pub fn decode_unverified(token: &Token) -> Result<Unverified, VerifyError> {
     let compact = Compact::split(token.as_str())?;
     let header = decode_segment("header", compact.header)?;
-    let header = object_with_unique_names(&header).map_err(|error| VerifyError::HeaderJson {
-        line: error.line(),
-        column: error.column(),
-    })?;
+    let header = object_with_unique_names(&header)
+        .map_err(|error| VerifyError::HeaderJson { line: error.line(), column: error.column() })?;
     let claims = decode_segment("payload", compact.payload)?;
     let claims = object_with_unique_names(&claims)
         .map_err(|error| VerifyError::ClaimsJson(printable(&error.to_string())))?;

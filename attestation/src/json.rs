@@ -20,10 +20,7 @@ pub fn object_with_unique_names(bytes: &[u8]) -> Result<Map<String, Value>, serd
     deserializer.end()?;
     match value {
         Value::Object(members) => Ok(members),
-        other => Err(serde_json::Error::custom(format_args!(
-            "wanted an object, got {}",
-            kind(&other)
-        ))),
+        other => Err(serde_json::Error::custom(format_args!("wanted an object, got {}", kind(&other)))),
     }
 }
 
@@ -97,10 +94,7 @@ impl<'de> Visitor<'de> for UniqueNames {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "duplicate name {}",
-                    crate::printable(&name)
-                )));
+                return Err(A::Error::custom(format_args!("duplicate name {}", crate::printable(&name))));
             }
             let value = members.next_value_seed(UniqueNames)?;
             object.insert(name, value);
@@ -222,9 +216,6 @@ mod tests {
     fn values_keep_their_json_types() {
         let text = r#"{"n":null,"b":true,"u":1,"i":-1,"f":1.5,"s":"é\n","a":[1,[2]],"o":{}}"#;
         let parsed = object_with_unique_names(text.as_bytes()).unwrap();
-        assert_eq!(
-            Value::Object(parsed),
-            serde_json::from_str::<Value>(text).unwrap()
-        );
+        assert_eq!(Value::Object(parsed), serde_json::from_str::<Value>(text).unwrap());
     }
 }

@@ -41,9 +41,7 @@ impl Report {
     ) -> Self {
         let unverified = UnverifiedToken::parse(token.as_str()).ok();
         let certificates = unverified.iter().flat_map(|parsed| parsed.certificates());
-        let certificates: Vec<_> = certificates
-            .filter_map(|der| CertificateSummary::of(der))
-            .collect();
+        let certificates: Vec<_> = certificates.filter_map(|der| CertificateSummary::of(der)).collect();
         let (failed, claims) = match &passed {
             Ok(verified) => (Vec::new(), Some(verified.claims().clone())),
             Err(failures) => (
@@ -59,12 +57,7 @@ impl Report {
             claims: claims.as_ref(),
         };
         let checks = Check::ALL.map(|check| facts.outcome(check, &failed)).to_vec();
-        Self {
-            checks,
-            certificates,
-            claims,
-            verdict: passed.map_err(|failures| failures.first),
-        }
+        Self { checks, certificates, claims, verdict: passed.map_err(|failures| failures.first) }
     }
 
     /// The checks, in order, all of them.
@@ -112,30 +105,13 @@ impl Facts<'_> {
     fn outcome(&self, check: Check, failed: &[&VerifyError]) -> CheckOutcome {
         let wanted = self.wanted(check);
         if let Some(error) = failed.iter().find(|error| error.check() == check) {
-            return CheckOutcome {
-                check,
-                ok: Some(false),
-                wanted,
-                got: printable(&error.to_string()),
-            };
+            return CheckOutcome { check, ok: Some(false), wanted, got: printable(&error.to_string()) };
         }
-        let ended_before = failed
-            .iter()
-            .any(|error| error.check().ends_the_pass() && error.check() < check);
+        let ended_before = failed.iter().any(|error| error.check().ends_the_pass() && error.check() < check);
         if ended_before {
-            return CheckOutcome {
-                check,
-                ok: None,
-                wanted,
-                got: String::new(),
-            };
+            return CheckOutcome { check, ok: None, wanted, got: String::new() };
         }
-        CheckOutcome {
-            check,
-            ok: Some(true),
-            wanted,
-            got: self.got(check),
-        }
+        CheckOutcome { check, ok: Some(true), wanted, got: self.got(check) }
     }
 
     fn wanted(&self, check: Check) -> String {
@@ -158,10 +134,9 @@ impl Facts<'_> {
             Check::NotBefore => format!("nbf at most {leeway} s ahead"),
             Check::Expiry => format!("exp passed less than {leeway} s ago"),
             Check::IssuedAt => format!("iat at most {leeway} s ahead"),
-            Check::Age => format!(
-                "issued at most {} s ago",
-                expectation.max_age.as_secs().saturating_add(leeway)
-            ),
+            Check::Age => {
+                format!("issued at most {} s ago", expectation.max_age.as_secs().saturating_add(leeway))
+            }
             Check::Lifetime => format!("1 to {} s from iat to exp", expectation.max_lifetime.as_secs()),
         }
     }

@@ -48,12 +48,7 @@ impl<'a> UnverifiedToken<'a> {
         header.require_algorithm()?;
         header.require_no_critical_parameters()?;
         let x5c = header.certificates()?;
-        Ok(Self {
-            signing_input: compact.signing_input,
-            payload,
-            signature: compact.signature,
-            x5c,
-        })
+        Ok(Self { signing_input: compact.signing_input, payload, signature: compact.signature, x5c })
     }
 
     /// The certificates as they came, DER, unverified: leaf, intermediate, root.
@@ -92,21 +87,14 @@ impl<'a> Compact<'a> {
                 return Err(VerifyError::EmptySegment { segment });
             }
         }
-        Ok(Self {
-            header,
-            payload,
-            signature,
-            signing_input,
-        })
+        Ok(Self { header, payload, signature, signing_input })
     }
 }
 
 /// Decodes base64url without padding (RFC 7515 §2), refusing padding, other alphabets, white space and
 /// bits left over at the end.
 pub(crate) fn decode_segment(segment: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| VerifyError::SegmentEncoding { segment })
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| VerifyError::SegmentEncoding { segment })
 }
 
 /// The parameters of a JOSE header that matter here, as they came.
@@ -120,10 +108,8 @@ struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn parse(json: &'a [u8]) -> Result<Self, VerifyError> {
-        let header: Self = serde_json::from_slice(json).map_err(|error| VerifyError::HeaderJson {
-            line: error.line(),
-            column: error.column(),
-        })?;
+        let header: Self = serde_json::from_slice(json)
+            .map_err(|error| VerifyError::HeaderJson { line: error.line(), column: error.column() })?;
         match header.duplicate {
             Some(name) => Err(VerifyError::DuplicateHeaderParameter { name }),
             None => Ok(header),
@@ -134,22 +120,14 @@ impl<'a> Header<'a> {
         match &self.alg {
             Some(Outline::Text(alg)) if alg == ALGORITHM => Ok(()),
             Some(Outline::Text(alg)) => Err(VerifyError::Algorithm { got: printable(alg) }),
-            Some(other) => Err(VerifyError::Algorithm {
-                got: other.kind().to_owned(),
-            }),
-            None => Err(VerifyError::Algorithm {
-                got: "none at all".to_owned(),
-            }),
+            Some(other) => Err(VerifyError::Algorithm { got: other.kind().to_owned() }),
+            None => Err(VerifyError::Algorithm { got: "none at all".to_owned() }),
         }
     }
 
     /// RFC 7515 §4.1.11: whoever does not understand a critical extension must refuse; we understand none.
     fn require_no_critical_parameters(&self) -> Result<(), VerifyError> {
-        if self.has_crit {
-            Err(VerifyError::CriticalParameters)
-        } else {
-            Ok(())
-        }
+        if self.has_crit { Err(VerifyError::CriticalParameters) } else { Ok(()) }
     }
 
     /// RFC 7515 §4.1.6: an array of DER in *standard* base64 with padding.
@@ -163,13 +141,10 @@ impl<'a> Header<'a> {
             return Err(VerifyError::X5cCount { got: entries.len() });
         };
         let decode = |index: usize, entry: &Outline<'_>| match entry {
-            Outline::Text(text) => STANDARD
-                .decode(text.as_bytes())
-                .map_err(|_| VerifyError::X5cEncoding { index }),
-            other => Err(VerifyError::X5cEntryType {
-                index,
-                got: other.kind(),
-            }),
+            Outline::Text(text) => {
+                STANDARD.decode(text.as_bytes()).map_err(|_| VerifyError::X5cEncoding { index })
+            }
+            other => Err(VerifyError::X5cEntryType { index, got: other.kind() }),
         };
         Ok([decode(0, leaf)?, decode(1, intermediate)?, decode(2, root)?])
     }

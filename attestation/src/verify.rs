@@ -101,11 +101,7 @@ pub(crate) struct Failures {
 
 impl From<VerifyError> for Failures {
     fn from(first: VerifyError) -> Self {
-        Self {
-            first,
-            others: Vec::new(),
-            claims: None,
-        }
+        Self { first, others: Vec::new(), claims: None }
     }
 }
 
@@ -143,63 +139,33 @@ impl Verifier {
         let text = token.as_str();
         let unverified = UnverifiedToken::parse(text)?;
         let leaf = chain::validate(&unverified.x5c, &self.anchors, now)?;
-        verify_rs256(
-            unverified.signature,
-            unverified.signing_input.as_bytes(),
-            &leaf.pkcs1,
-        )?;
+        verify_rs256(unverified.signature, unverified.signing_input.as_bytes(), &leaf.pkcs1)?;
         let (json, claims) = read_claims(&unverified)?;
 
         let mut failed = self.judge(&claims, now.as_secs()).into_iter().flatten();
         if let Some(first) = failed.next() {
-            return Err(Failures {
-                first,
-                others: failed.collect(),
-                claims: Some(Box::new(claims)),
-            });
+            return Err(Failures { first, others: failed.collect(), claims: Some(Box::new(claims)) });
         }
-        Ok(VerifiedToken {
-            claims,
-            json,
-            sha256: chain::sha256(text.as_bytes()),
-        })
+        Ok(VerifiedToken { claims, json, sha256: chain::sha256(text.as_bytes()) })
     }
 
     /// Issuer and times of claims that are authentic.
     fn judge(&self, claims: &Claims, now: u64) -> [Option<VerifyError>; 6] {
-        let Expectation {
-            issuer,
-            leeway,
-            max_age,
-            max_lifetime,
-        } = &self.expectation;
+        let Expectation { issuer, leeway, max_age, max_lifetime } = &self.expectation;
         let leeway = leeway.as_secs();
-        let Claims {
-            issued_at,
-            not_before,
-            expires_at,
-            ..
-        } = *claims;
+        let Claims { issued_at, not_before, expires_at, .. } = *claims;
         let age = now.saturating_sub(issued_at);
         let oldest = max_age.as_secs().saturating_add(leeway);
         [
-            (claims.issuer != *issuer).then(|| VerifyError::Issuer {
-                wanted: issuer.clone(),
-                got: printable(&claims.issuer),
-            }),
-            (not_before > now.saturating_add(leeway)).then(|| VerifyError::NotYetValid {
-                ahead: not_before.saturating_sub(now),
-                leeway,
-            }),
+            (claims.issuer != *issuer)
+                .then(|| VerifyError::Issuer { wanted: issuer.clone(), got: printable(&claims.issuer) }),
+            (not_before > now.saturating_add(leeway))
+                .then(|| VerifyError::NotYetValid { ahead: not_before.saturating_sub(now), leeway }),
             // RFC 7519 §4.1.4: on or after exp is too late.
-            (now >= expires_at.saturating_add(leeway)).then(|| VerifyError::Expired {
-                ago: now.saturating_sub(expires_at),
-                leeway,
-            }),
-            (issued_at > now.saturating_add(leeway)).then(|| VerifyError::IssuedInFuture {
-                ahead: issued_at.saturating_sub(now),
-                leeway,
-            }),
+            (now >= expires_at.saturating_add(leeway))
+                .then(|| VerifyError::Expired { ago: now.saturating_sub(expires_at), leeway }),
+            (issued_at > now.saturating_add(leeway))
+                .then(|| VerifyError::IssuedInFuture { ahead: issued_at.saturating_sub(now), leeway }),
             (age > oldest).then_some(VerifyError::TooOld { age, wanted: oldest }),
             lifetime_error(issued_at, expires_at, max_lifetime.as_secs()),
         ]

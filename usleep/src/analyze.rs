@@ -11,7 +11,7 @@ use attestation::message::MAX_PHI_BYTES;
 use attestation::printable;
 use zeroize::Zeroizing;
 
-use crate::sleep::{Analysis, InputError, Night, RuleSet};
+use sleep::{Analysis, InputError, Night, RuleSet};
 
 /// Apply the sleep rules to a file, offline
 ///
@@ -112,10 +112,7 @@ fn read_night(path: &Path, stdin: impl Read) -> Result<Night, Error> {
     let (file, bytes) = if path == Path::new("-") {
         ("standard input".to_owned(), read_bounded(stdin))
     } else {
-        (
-            printable(&path.to_string_lossy()),
-            File::open(path).and_then(read_bounded),
-        )
+        (printable(&path.to_string_lossy()), File::open(path).and_then(read_bounded))
     };
     match bytes {
         Ok(bytes) if bytes.len() > MAX_PHI_BYTES => Err(Error::TooLarge { file }),
@@ -129,7 +126,6 @@ fn read_night(path: &Path, stdin: impl Read) -> Result<Night, Error> {
 fn read_bounded(from: impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let most = MAX_PHI_BYTES.saturating_add(1);
     let mut bytes = Zeroizing::new(Vec::with_capacity(most));
-    from.take(u64::try_from(most).unwrap_or(u64::MAX))
-        .read_to_end(&mut bytes)?;
+    from.take(u64::try_from(most).unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

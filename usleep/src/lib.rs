@@ -1,4 +1,3 @@
 //! USleep, the workload: analyses health data inside a Confidential Space VM.
 
 pub mod analyze;
-pub mod sleep;

@@ -1,17 +1,12 @@
 //! The command `usleep analyze`, run as a program.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
 
 use assert_cmd::Command;
 use tempfile::TempDir;
 
-const AMY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/amy.json");
+const AMY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../sleep/testdata/amy.json");
 
 struct Ran {
     stdout: String,
@@ -21,12 +16,7 @@ struct Ran {
 
 fn analyze(arguments: &[&str], stdin: &[u8]) -> Ran {
     let mut command = Command::cargo_bin("usleep").unwrap();
-    let output = command
-        .arg("analyze")
-        .args(arguments)
-        .write_stdin(stdin)
-        .output()
-        .unwrap();
+    let output = command.arg("analyze").args(arguments).write_stdin(stdin).output().unwrap();
     Ran {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
@@ -48,10 +38,7 @@ fn the_codelabs_rules_say_what_the_codelabs_transcript_says() {
     let ran = analyze(&[AMY, "--rules", "codelab"], b"");
     assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
     let lines: Vec<_> = ran.stdout.lines().collect();
-    assert_eq!(
-        lines[0],
-        "Sleep quality result: total sleep time is less than 8 hours"
-    );
+    assert_eq!(lines[0], "Sleep quality result: total sleep time is less than 8 hours");
     assert!(
         lines[1].starts_with("Rules recommended say: total sleep of 8 h 30 min is within the 7 to 9 hours")
     );
@@ -63,8 +50,7 @@ fn the_recommended_rules_are_the_default() {
     let ran = analyze(&[AMY], b"");
     assert_eq!(ran.code, 0);
     assert!(
-        ran.stdout
-            .starts_with("Sleep quality result: total sleep of 8 h 30 min is within"),
+        ran.stdout.starts_with("Sleep quality result: total sleep of 8 h 30 min is within"),
         "{}",
         ran.stdout
     );
@@ -76,10 +62,7 @@ fn a_dash_reads_standard_input() {
     let ran = analyze(&["-"], &fs::read(AMY).unwrap());
     assert_eq!((ran.code, ran.stdout), (0, analyze(&[AMY], b"").stdout));
     let refused = analyze(&["-"], b"{}");
-    assert_eq!(
-        refused.stderr,
-        "usleep: standard input: name: missing, wanted a string of 1 to 256 bytes\n"
-    );
+    assert_eq!(refused.stderr, "usleep: standard input: name: missing, wanted a string of 1 to 256 bytes\n");
 }
 
 #[test]
@@ -97,26 +80,11 @@ fn json_is_one_object_on_one_line() {
 fn a_bad_file_is_one_line_with_its_name_the_place_and_what_was_wanted() {
     let amy = fs::read_to_string(AMY).unwrap();
     let rows = [
-        (
-            "nonsense".to_owned(),
-            "top level: not JSON or cut off, wanted an object with name, age and sleep",
-        ),
-        (
-            amy.replace("270", "-270"),
-            "sleep.light.minutes: wanted a number of minutes from 0 to 1440",
-        ),
-        (
-            amy.replace("135", "\"many\""),
-            "sleep.deep.minutes: wanted a number of minutes from 0 to 1440",
-        ),
-        (
-            amy.replace("105", "1400"),
-            "sleep: wanted at most 1440 minutes in all",
-        ),
-        (
-            amy.replace("29", "290"),
-            "age: wanted a whole number of years from 0 to 130",
-        ),
+        ("nonsense".to_owned(), "top level: not JSON or cut off, wanted an object with name, age and sleep"),
+        (amy.replace("270", "-270"), "sleep.light.minutes: wanted a number of minutes from 0 to 1440"),
+        (amy.replace("135", "\"many\""), "sleep.deep.minutes: wanted a number of minutes from 0 to 1440"),
+        (amy.replace("105", "1400"), "sleep: wanted at most 1440 minutes in all"),
+        (amy.replace("29", "290"), "age: wanted a whole number of years from 0 to 130"),
     ];
     for (content, wanted) in rows {
         let (ran, file) = analyze_content(content.as_bytes());
@@ -133,10 +101,7 @@ fn a_file_of_one_mebibyte_is_read_and_one_byte_more_is_refused() {
     content.push(b' ');
     let (ran, file) = analyze_content(&content);
     assert_eq!(ran.code, 2);
-    assert_eq!(
-        ran.stderr,
-        format!("usleep: {file}: too large, wanted at most 1048576 bytes\n")
-    );
+    assert_eq!(ran.stderr, format!("usleep: {file}: too large, wanted at most 1048576 bytes\n"));
 }
 
 #[cfg(unix)]
@@ -144,10 +109,7 @@ fn a_file_of_one_mebibyte_is_read_and_one_byte_more_is_refused() {
 fn a_file_without_end_is_refused_without_reading_to_its_end() {
     let ran = analyze(&["/dev/zero"], b"");
     assert_eq!(ran.code, 2);
-    assert_eq!(
-        ran.stderr,
-        "usleep: /dev/zero: too large, wanted at most 1048576 bytes\n"
-    );
+    assert_eq!(ran.stderr, "usleep: /dev/zero: too large, wanted at most 1048576 bytes\n");
 }
 
 #[test]
@@ -157,11 +119,7 @@ fn a_missing_file_and_a_folder_are_named() {
         let path = path.to_str().unwrap();
         let ran = analyze(&[path], b"");
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
-        assert!(
-            ran.stderr.starts_with(&format!("usleep: {path}: ")),
-            "{}",
-            ran.stderr
-        );
+        assert!(ran.stderr.starts_with(&format!("usleep: {path}: ")), "{}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1);
     }
 }
@@ -170,22 +128,14 @@ fn a_missing_file_and_a_folder_are_named() {
 fn a_file_name_cannot_forge_a_line() {
     let ran = analyze(&["no\nsuch\u{1b}[2Jfile"], b"");
     assert_eq!(ran.code, 2);
-    assert!(
-        ran.stderr.starts_with("usleep: no\\u{a}such\\u{1b}[2Jfile: "),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.starts_with("usleep: no\\u{a}such\\u{1b}[2Jfile: "), "{}", ran.stderr);
 }
 
 #[test]
 fn wrong_arguments_are_a_usage_error() {
-    for arguments in [
-        &[][..],
-        &[AMY, "--rules", "mine"],
-        &[AMY, "--format", "xml"],
-        &[AMY, AMY],
-        &[AMY, "--now"],
-    ] {
+    for arguments in
+        [&[][..], &[AMY, "--rules", "mine"], &[AMY, "--format", "xml"], &[AMY, AMY], &[AMY, "--now"]]
+    {
         let ran = analyze(arguments, b"");
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{arguments:?}");
     }
@@ -196,28 +146,16 @@ fn wrong_arguments_are_a_usage_error() {
 fn a_result_that_cannot_be_written_is_exit_1() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let program = assert_cmd::cargo::cargo_bin("usleep");
-    let output = std::process::Command::new(program)
-        .args(["analyze", AMY])
-        .stdout(full)
-        .output()
-        .unwrap();
+    let output = std::process::Command::new(program).args(["analyze", AMY]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        String::from_utf8(output.stderr)
-            .unwrap()
-            .starts_with("usleep: writing the result: ")
-    );
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("usleep: writing the result: "));
 }
 
 #[test]
 fn help_teaches_with_an_example_that_works() {
     let ran = analyze(&["--help"], b"");
     assert_eq!(ran.code, 0);
-    let example = ran
-        .stdout
-        .lines()
-        .find(|line| line.trim_start().starts_with('{'))
-        .unwrap();
+    let example = ran.stdout.lines().find(|line| line.trim_start().starts_with('{')).unwrap();
     assert_eq!(analyze(&["-"], example.trim().as_bytes()).code, 0);
     assert!(ran.stdout.contains("usleep analyze amy.json --rules codelab"));
     assert!(ran.stdout.contains("Exit status: 0"));

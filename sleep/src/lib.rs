@@ -1,4 +1,7 @@
-//! What USleep does with health data: one night in, one result out.
+//! What both ends know of sleep data: one night in, one result out.
+//!
+//! USleep analyses with it; UWear checks with it that what it is about to release is a night at all, before
+//! anything leaves, and reads the result.
 //!
 //! Everything here is a function of its input: no clock, no files, no sockets, no logs, and no panic
 //! on any bytes. Nothing of the input reaches an error or a `Debug`.
@@ -19,5 +22,5 @@ mod stages;
 pub use codelab::codelab;
 pub use input::{InputError, MAX_AGE_YEARS, MAX_NAME_BYTES, MAX_NIGHT_MINUTES, Night, Shares};
 pub use recommended::recommended;
-pub use result::Analysis;
+pub use result::{Analysis, NotAResult};
 pub use rules::RuleSet;

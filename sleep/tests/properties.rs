@@ -1,13 +1,8 @@
 //! What holds for every input, tried on thousands of random ones.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
-use usleep::sleep::{Analysis, MAX_NIGHT_MINUTES, Night, RuleSet};
+use sleep::{Analysis, MAX_NIGHT_MINUTES, Night, RuleSet};
 
 /// A word that no message of ours contains.
 const CANARY: &str = "qJ7zXcanary";
@@ -42,9 +37,8 @@ fn nearly_json() -> impl Strategy<Value = String> {
 /// A night as JSON from any three counts of minutes that are positive and fit into a day together.
 fn night() -> impl Strategy<Value = (u8, [f64; 3])> {
     let part = 0.0..MAX_NIGHT_MINUTES / 3.0;
-    (0..=130_u8, [part.clone(), part.clone(), part]).prop_filter("a night has sleep in it", |(_, minutes)| {
-        minutes.iter().sum::<f64>() > 0.0
-    })
+    (0..=130_u8, [part.clone(), part.clone(), part])
+        .prop_filter("a night has sleep in it", |(_, minutes)| minutes.iter().sum::<f64>() > 0.0)
 }
 
 fn json(age: u8, [light, deep, rem]: [f64; 3]) -> String {

@@ -1,6 +1,6 @@
 //! `--rules codelab`: the rules of the codelab's program, kept as they are.
 
-use super::input::Night;
+use crate::input::Night;
 
 /// The codelab's limit on the total, in minutes.
 const TOTAL_MINUTES: f64 = 480.0;
@@ -10,9 +10,9 @@ const REM_OR_DEEP_SHARE: f64 = 0.20;
 const LIGHT_SHARE: f64 = 0.50;
 
 /// What it says when the total is over the limit.
-pub(super) const TOTAL: &str = "total sleep time is less than 8 hours";
+pub(crate) const TOTAL: &str = "total sleep time is less than 8 hours";
 /// What it says when no rule matches.
-pub(super) const GREAT: &str = "great sleep!";
+pub(crate) const GREAT: &str = "great sleep!";
 
 /// What the codelab's program says of a night, in its own words. The first rule that matches wins.
 ///

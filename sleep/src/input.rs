@@ -8,7 +8,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::reader;
+use crate::reader;
 
 /// Longest sleep that is believed, in minutes: the 24 hours of a day, for each stage and for the sum.
 pub const MAX_NIGHT_MINUTES: f64 = 1440.0;
@@ -44,11 +44,11 @@ impl Night {
     /// Parses the codelab's JSON, and nothing beside it:
     ///
     /// ```
-    /// use usleep::sleep::Night;
+    /// use sleep::Night;
     /// let amy = br#"{"name":"Amy","age":29,
     ///     "sleep":{"light":{"minutes":270},"deep":{"minutes":135},"rem":{"minutes":105}}}"#;
     /// assert_eq!(Night::parse(amy)?.total_minutes(), 510.0);
-    /// # Ok::<(), usleep::sleep::InputError>(())
+    /// # Ok::<(), sleep::InputError>(())
     /// ```
     ///
     /// All five fields must be there, once, in any order. Minutes may be fractional, age may not. The
@@ -60,12 +60,7 @@ impl Night {
         let text = std::str::from_utf8(bytes).map_err(|_| InputError::NotUtf8)?;
         let numbers = reader::read(text)?;
         let [light, deep, rem] = numbers.minutes;
-        let night = Self {
-            age: numbers.age,
-            light,
-            deep,
-            rem,
-        };
+        let night = Self { age: numbers.age, light, deep, rem };
         let total = night.total_minutes();
         if total > MAX_NIGHT_MINUTES {
             return Err(InputError::Invalid {
@@ -96,21 +91,12 @@ impl Night {
     /// The part of each stage; they sum to 1 but for rounding.
     pub fn shares(&self) -> Shares {
         let total = self.total_minutes();
-        Shares {
-            light: self.light / total,
-            deep: self.deep / total,
-            rem: self.rem / total,
-        }
+        Shares { light: self.light / total, deep: self.deep / total, rem: self.rem / total }
     }
 
     #[cfg(test)]
-    pub(super) fn for_tests(age: u8, light: f64, deep: f64, rem: f64) -> Self {
-        Self {
-            age,
-            light,
-            deep,
-            rem,
-        }
+    pub(crate) fn for_tests(age: u8, light: f64, deep: f64, rem: f64) -> Self {
+        Self { age, light, deep, rem }
     }
 }
 

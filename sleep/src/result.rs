@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use attestation::printable;
+use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::codelab::{self, codelab};
-use super::durations::Duration;
-use super::input::Night;
-use super::recommended::{nothing_to_say_against, recommended};
-use super::rules::RuleSet;
+use crate::codelab::{self, codelab};
+use crate::durations::Duration;
+use crate::input::Night;
+use crate::recommended::{nothing_to_say_against, recommended};
+use crate::rules::RuleSet;
 
 /// Longest result in bytes, with room to spare: the buffer never grows, so nothing of it is left
 /// behind in freed memory.
@@ -31,22 +32,20 @@ const RESULT_CAPACITY: usize = 4096;
 /// | `why_they_differ` | one sentence; the key is there only if the two disagree |
 ///
 /// It is health data: wiped on drop, and `Debug` shows nothing.
-#[derive(Serialize, Zeroize, ZeroizeOnDrop)]
+#[derive(Deserialize, Serialize, Zeroize, ZeroizeOnDrop)]
 pub struct Analysis {
     #[zeroize(skip)]
     rules: RuleSet,
     sentence: String,
     total_minutes: f64,
     shares: RoundedShares,
-    #[zeroize(skip)]
-    codelab: &'static str,
+    codelab: String,
     recommended: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[zeroize(skip)]
-    why_they_differ: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why_they_differ: Option<String>,
 }
 
-#[derive(Serialize, Zeroize)]
+#[derive(Deserialize, Serialize, Zeroize)]
 struct RoundedShares {
     light: f64,
     deep: f64,
@@ -71,10 +70,27 @@ impl Analysis {
                 deep: round(shares.deep),
                 rem: round(shares.rem),
             },
-            codelab,
+            codelab: codelab.to_owned(),
             recommended,
-            why_they_differ: why_they_differ(night, codelab),
+            why_they_differ: why_they_differ(night, codelab).map(str::to_owned),
         }
+    }
+
+    /// Reads a result message. Its sentences are made safe to show; keys that are not known are read past.
+    ///
+    /// # Errors
+    /// [`NotAResult`], which says nothing of the content.
+    pub fn parse(message: &[u8]) -> Result<Self, NotAResult> {
+        let mut analysis: Self = serde_json::from_slice(message).map_err(|_| NotAResult)?;
+        let sentences = [&mut analysis.sentence, &mut analysis.codelab];
+        for text in
+            sentences.into_iter().chain(&mut analysis.recommended).chain(&mut analysis.why_they_differ)
+        {
+            let shown = printable(text);
+            text.zeroize();
+            *text = shown;
+        }
+        Ok(analysis)
     }
 
     /// The result message as JSON, without a line break at its end.
@@ -102,19 +118,24 @@ impl Analysis {
         let mut text = Zeroizing::new(String::with_capacity(RESULT_CAPACITY));
         match self.rules {
             RuleSet::Codelab => {
-                say(&mut text, LEADING, [self.codelab]);
+                say(&mut text, LEADING, [self.codelab.as_str()]);
                 say(&mut text, "Rules recommended say: ", recommended);
             }
             RuleSet::Recommended => {
                 say(&mut text, LEADING, recommended);
-                say(&mut text, "Rules codelab say: ", [self.codelab]);
+                say(&mut text, "Rules codelab say: ", [self.codelab.as_str()]);
             }
         }
-        say(&mut text, "Why they differ: ", self.why_they_differ);
+        say(&mut text, "Why they differ: ", self.why_they_differ.as_deref());
         say(&mut text, "Total: ", [figures.as_str()]);
         text
     }
 }
+
+/// The message is no result of USleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a result: wanted a JSON object with the documented keys")]
+pub struct NotAResult;
 
 /// What the codelab's program prints before its sentence.
 const LEADING: &str = "Sleep quality result: ";
@@ -140,10 +161,7 @@ impl fmt::Debug for Analysis {
 
 /// Why the two sets of rules come to different ends, if they do.
 fn why_they_differ(night: &Night, codelab: &str) -> Option<&'static str> {
-    let too_short = matches!(
-        Duration::of(night),
-        Duration::TooShort | Duration::PerhapsTooShort
-    );
+    let too_short = matches!(Duration::of(night), Duration::TooShort | Duration::PerhapsTooShort);
     if codelab == codelab::TOTAL {
         Some(
             "the codelab's rules compare the total the wrong way round: they call it less than 8 hours because it is \
@@ -165,17 +183,17 @@ fn why_they_differ(night: &Night, codelab: &str) -> Option<&'static str> {
 }
 
 /// Rounds to 4 digits after the point.
-pub(super) fn round(number: f64) -> f64 {
+pub(crate) fn round(number: f64) -> f64 {
     (number * 10_000.0).round() / 10_000.0
 }
 
 /// A share as a percentage, with at most 2 digits after the point.
-pub(super) fn percent(share: f64) -> f64 {
+pub(crate) fn percent(share: f64) -> f64 {
     (share * 10_000.0).round() / 100.0
 }
 
 /// Minutes as hours and minutes, in the digits that [`round`] leaves.
-pub(super) fn hours_and_minutes(minutes: f64) -> String {
+pub(crate) fn hours_and_minutes(minutes: f64) -> String {
     let minutes = round(minutes);
     let hours = (minutes / 60.0).floor();
     format!("{hours} h {} min", round(minutes - hours * 60.0))
@@ -197,14 +215,7 @@ mod tests {
             keys.sort();
             keys
         };
-        let always = [
-            "codelab",
-            "recommended",
-            "rules",
-            "sentence",
-            "shares",
-            "total_minutes",
-        ];
+        let always = ["codelab", "recommended", "rules", "sentence", "shares", "total_minutes"];
         // Neither set of rules has anything to say against it: the reason is left out.
         let good = Night::for_tests(40, 260.0, 90.0, 100.0);
         assert_eq!(keys(&Analysis::new(&good, RuleSet::Codelab)), always);
@@ -221,21 +232,13 @@ mod tests {
         assert_eq!(codelab["rules"], "codelab");
         assert_eq!(codelab["sentence"], "total sleep time is less than 8 hours");
         assert_eq!(codelab["total_minutes"], 510.0);
-        assert_eq!(
-            codelab["shares"],
-            serde_json::json!({"light": 0.5294, "deep": 0.2647, "rem": 0.2059})
-        );
+        assert_eq!(codelab["shares"], serde_json::json!({"light": 0.5294, "deep": 0.2647, "rem": 0.2059}));
         let recommended = message(RuleSet::Recommended);
         assert_eq!(recommended["rules"], "recommended");
         let sentences = recommended["recommended"].as_array().unwrap();
         assert_eq!(sentences.len(), 3);
         for sentence in sentences {
-            assert!(
-                recommended["sentence"]
-                    .as_str()
-                    .unwrap()
-                    .contains(sentence.as_str().unwrap())
-            );
+            assert!(recommended["sentence"].as_str().unwrap().contains(sentence.as_str().unwrap()));
         }
         assert_eq!(recommended["codelab"], codelab["codelab"]);
         assert_eq!(recommended["recommended"], codelab["recommended"]);
@@ -245,21 +248,9 @@ mod tests {
     fn a_reason_is_given_exactly_when_the_two_disagree() {
         // age, light, deep, rem, part of the reason
         let rows = [
-            (
-                29,
-                270.0,
-                135.0,
-                105.0,
-                Some("because it is more than 480 minutes"),
-            ),
+            (29, 270.0, 135.0, 105.0, Some("because it is more than 480 minutes")),
             // Long enough for the codelab's slip, too short for a child of 8.
-            (
-                8,
-                300.0,
-                110.0,
-                100.0,
-                Some("because it is more than 480 minutes"),
-            ),
+            (8, 300.0, 110.0, 100.0, Some("because it is more than 480 minutes")),
             // Five hours: great sleep to the codelab.
             (40, 170.0, 60.0, 70.0, Some("escapes them")),
             // Recommended all through, but deep sleep of 18 percent is under the codelab's 20.
@@ -272,13 +263,13 @@ mod tests {
             (40, 430.0, 20.0, 10.0, None),
         ];
         for (age, light, deep, rem, wanted) in rows {
-            let why =
-                Analysis::new(&Night::for_tests(age, light, deep, rem), RuleSet::Codelab).why_they_differ;
+            let why = Analysis::new(&Night::for_tests(age, light, deep, rem), RuleSet::Codelab)
+                .why_they_differ
+                .clone();
             match wanted {
-                Some(part) => assert!(
-                    why.is_some_and(|why| why.contains(part)),
-                    "{age} {light}: {why:?}"
-                ),
+                Some(part) => {
+                    assert!(why.as_deref().is_some_and(|why| why.contains(part)), "{age} {light}: {why:?}")
+                }
                 None => assert_eq!(why, None, "{age} {light}"),
             }
         }
@@ -288,10 +279,7 @@ mod tests {
     fn the_text_leads_with_the_rules_in_use_and_says_each_thing_on_a_line() {
         let text = Analysis::new(&amy(), RuleSet::Codelab).to_text();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(
-            lines[0],
-            "Sleep quality result: total sleep time is less than 8 hours"
-        );
+        assert_eq!(lines[0], "Sleep quality result: total sleep time is less than 8 hours");
         assert!(lines[1].starts_with("Rules recommended say: total sleep of"));
         assert!(lines[2].starts_with("                       REM sleep is"));
         assert!(lines[3].starts_with("                       deep sleep is"));
@@ -299,10 +287,7 @@ mod tests {
             lines[4]
                 .starts_with("Why they differ: the codelab's rules compare the total the wrong way round")
         );
-        assert_eq!(
-            lines[5],
-            "Total: 8 h 30 min, light 52.94 %, deep 26.47 %, REM 20.59 %"
-        );
+        assert_eq!(lines[5], "Total: 8 h 30 min, light 52.94 %, deep 26.47 %, REM 20.59 %");
         assert_eq!(lines.len(), 6);
 
         let text = Analysis::new(&amy(), RuleSet::Recommended).to_text();
@@ -313,12 +298,30 @@ mod tests {
     }
 
     #[test]
+    fn a_result_is_read_back_as_it_was_written() {
+        for rules in [RuleSet::Codelab, RuleSet::Recommended] {
+            let sent = Analysis::new(&amy(), rules);
+            let read = Analysis::parse(&sent.to_json().unwrap()).unwrap();
+            assert_eq!(read.to_text(), sent.to_text());
+        }
+    }
+
+    #[test]
+    fn what_is_no_result_is_refused_and_what_is_foreign_in_one_is_escaped() {
+        for message in ["", "{}", "[]", "null", r#"{"rules":"codelab"}"#] {
+            assert_eq!(Analysis::parse(message.as_bytes()).err(), Some(NotAResult), "{message}");
+        }
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&Analysis::new(&amy(), RuleSet::Codelab).to_json().unwrap()).unwrap();
+        json["codelab"] = "\u{1b}[2Jgreat sleep!".into();
+        let read = Analysis::parse(json.to_string().as_bytes()).unwrap();
+        assert!(read.to_text().starts_with("Sleep quality result: \\u{1b}[2Jgreat sleep!\n"));
+    }
+
+    #[test]
     fn debug_shows_nothing_of_the_night() {
         let analysis = Analysis::new(&amy(), RuleSet::Recommended);
         assert_eq!(format!("{analysis:?}"), "Analysis(..)");
-        assert_eq!(
-            format!("{:?} {:?}", amy(), amy().shares()),
-            "Night(..) Shares(..)"
-        );
+        assert_eq!(format!("{:?} {:?}", amy(), amy().shares()), "Night(..) Shares(..)");
     }
 }

@@ -1,12 +1,7 @@
 //! What is a night, what is not, and where each error says the mistake is.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use usleep::sleep::{InputError, Night};
+use sleep::{InputError, Night};
 
 const NAME: &str = "a string of 1 to 256 bytes";
 const AGE: &str = "a whole number of years from 0 to 130";
@@ -50,10 +45,7 @@ fn values_are_accepted_up_to_their_limits() {
         let night = Night::parse(text.as_bytes()).expect(&text);
         assert_eq!((night.age(), night.total_minutes()), (age, total), "{text}");
         let shares = night.shares();
-        assert!(
-            shares.light.is_sign_positive() && shares.deep.is_sign_positive(),
-            "{text}"
-        );
+        assert!(shares.light.is_sign_positive() && shares.deep.is_sign_positive(), "{text}");
     }
 }
 
@@ -66,28 +58,14 @@ fn fields_may_stand_in_any_order_with_white_space_and_escapes_in_their_names() {
 
 #[test]
 fn a_value_of_the_wrong_type_or_out_of_range_is_named_by_its_path() {
-    let wrong_everywhere = [
-        "null", "true", "[]", "[1]", "{}", "[[[[[[[[", "-", "nul1", "NaN", "1e999", "-1",
-    ];
+    let wrong_everywhere = ["null", "true", "[]", "[1]", "{}", "[[[[[[[[", "-", "nul1", "NaN", "1e999", "-1"];
     for wrong in wrong_everywhere {
         let rows = [
             (json(wrong, "29", "270", "135", "105"), "name", NAME),
             (json(r#""Amy""#, wrong, "270", "135", "105"), "age", AGE),
-            (
-                json(r#""Amy""#, "29", wrong, "135", "105"),
-                "sleep.light.minutes",
-                MINUTES,
-            ),
-            (
-                json(r#""Amy""#, "29", "270", wrong, "105"),
-                "sleep.deep.minutes",
-                MINUTES,
-            ),
-            (
-                json(r#""Amy""#, "29", "270", "135", wrong),
-                "sleep.rem.minutes",
-                MINUTES,
-            ),
+            (json(r#""Amy""#, "29", wrong, "135", "105"), "sleep.light.minutes", MINUTES),
+            (json(r#""Amy""#, "29", "270", wrong, "105"), "sleep.deep.minutes", MINUTES),
+            (json(r#""Amy""#, "29", "270", "135", wrong), "sleep.rem.minutes", MINUTES),
         ];
         for (text, path, wanted) in rows {
             assert_eq!(refusal(&text), InputError::Invalid { path, wanted }, "{text}");
@@ -97,56 +75,20 @@ fn a_value_of_the_wrong_type_or_out_of_range_is_named_by_its_path() {
     let too_long = format!("{:?}", "x".repeat(257));
     for wrong in [r#""""#, &too_long, "7", r#""\ud800""#, r#""\x""#] {
         let text = json(wrong, "29", "270", "135", "105");
-        assert_eq!(
-            refusal(&text),
-            InputError::Invalid {
-                path: "name",
-                wanted: NAME
-            },
-            "{text}"
-        );
+        assert_eq!(refusal(&text), InputError::Invalid { path: "name", wanted: NAME }, "{text}");
     }
-    for wrong in [
-        "131",
-        "29.0",
-        "29.5",
-        "1e1",
-        "256",
-        "65565",
-        "4294967325",
-        "18446744073709551616",
-        r#""29""#,
-    ] {
+    for wrong in
+        ["131", "29.0", "29.5", "1e1", "256", "65565", "4294967325", "18446744073709551616", r#""29""#]
+    {
         let text = json(r#""Amy""#, wrong, "270", "135", "105");
-        assert_eq!(
-            refusal(&text),
-            InputError::Invalid {
-                path: "age",
-                wanted: AGE
-            },
-            "{text}"
-        );
+        assert_eq!(refusal(&text), InputError::Invalid { path: "age", wanted: AGE }, "{text}");
     }
-    for wrong in [
-        "1440.5",
-        "1441",
-        "65536",
-        "1e300",
-        "-0.001",
-        "18446744073709551616",
-        r#""270""#,
-        "Infinity",
-    ] {
+    for wrong in
+        ["1440.5", "1441", "65536", "1e300", "-0.001", "18446744073709551616", r#""270""#, "Infinity"]
+    {
         let text = json(r#""Amy""#, "29", wrong, "0", "0");
         let path = "sleep.light.minutes";
-        assert_eq!(
-            refusal(&text),
-            InputError::Invalid {
-                path,
-                wanted: MINUTES
-            },
-            "{text}"
-        );
+        assert_eq!(refusal(&text), InputError::Invalid { path, wanted: MINUTES }, "{text}");
     }
 }
 
@@ -162,14 +104,7 @@ fn the_sum_of_the_stages_has_limits_too() {
     ];
     for ([light, deep, rem], wanted) in rows {
         let text = json(r#""Amy""#, "29", light, deep, rem);
-        assert_eq!(
-            refusal(&text),
-            InputError::Invalid {
-                path: "sleep",
-                wanted
-            },
-            "{text}"
-        );
+        assert_eq!(refusal(&text), InputError::Invalid { path: "sleep", wanted }, "{text}");
     }
 }
 
@@ -186,11 +121,7 @@ fn a_missing_field_is_named() {
         ),
         (r#"{"sleep":{}}"#, "sleep.light", STAGE),
         (r#"{"sleep":{"light":{"minutes":1}}}"#, "sleep.deep", STAGE),
-        (
-            r#"{"sleep":{"light":{"minutes":1},"deep":{"minutes":1}}}"#,
-            "sleep.rem",
-            STAGE,
-        ),
+        (r#"{"sleep":{"light":{"minutes":1},"deep":{"minutes":1}}}"#, "sleep.rem", STAGE),
         (r#"{"sleep":{"light":{}}}"#, "sleep.light.minutes", MINUTES),
         (r#"{"sleep":{"deep":{}}}"#, "sleep.deep.minutes", MINUTES),
         (r#"{"sleep":{"rem":{}}}"#, "sleep.rem.minutes", MINUTES),
@@ -206,26 +137,11 @@ fn a_field_given_twice_is_named() {
         (r#"{"name":"Amy","name":"Amy"}"#, "name"),
         (r#"{"name":"Amy","n\u0061me":"Amy"}"#, "name"),
         (r#"{"age":29,"age":30}"#, "age"),
-        (
-            r#"{"sleep":{"light":{"minutes":1},"light":{"minutes":1}}}"#,
-            "sleep.light",
-        ),
-        (
-            r#"{"sleep":{"deep":{"minutes":1},"deep":{"minutes":1}}}"#,
-            "sleep.deep",
-        ),
-        (
-            r#"{"sleep":{"rem":{"minutes":1},"rem":{"minutes":1}}}"#,
-            "sleep.rem",
-        ),
-        (
-            r#"{"sleep":{"light":{"minutes":1,"minutes":2}}}"#,
-            "sleep.light.minutes",
-        ),
-        (
-            r#"{"sleep":{"light":{"minutes":1},"deep":{"minutes":1},"rem":{"minutes":1}},"sleep":{}}"#,
-            "sleep",
-        ),
+        (r#"{"sleep":{"light":{"minutes":1},"light":{"minutes":1}}}"#, "sleep.light"),
+        (r#"{"sleep":{"deep":{"minutes":1},"deep":{"minutes":1}}}"#, "sleep.deep"),
+        (r#"{"sleep":{"rem":{"minutes":1},"rem":{"minutes":1}}}"#, "sleep.rem"),
+        (r#"{"sleep":{"light":{"minutes":1,"minutes":2}}}"#, "sleep.light.minutes"),
+        (r#"{"sleep":{"light":{"minutes":1},"deep":{"minutes":1},"rem":{"minutes":1}},"sleep":{}}"#, "sleep"),
     ];
     for (text, path) in rows {
         assert_eq!(refusal(text), InputError::Duplicate { path }, "{text}");
@@ -254,11 +170,7 @@ fn an_object_of_the_wrong_type_is_named() {
         let rows = [
             (wrong.to_owned(), "top level", TOP),
             (format!(r#"{{"sleep":{wrong}}}"#), "sleep", SLEEP),
-            (
-                format!(r#"{{"sleep":{{"light":{wrong}}}}}"#),
-                "sleep.light",
-                STAGE,
-            ),
+            (format!(r#"{{"sleep":{{"light":{wrong}}}}}"#), "sleep.light", STAGE),
         ];
         for (text, path, wanted) in rows {
             assert_eq!(refusal(&text), InputError::Invalid { path, wanted }, "{text}");
@@ -312,11 +224,7 @@ fn every_truncation_of_a_night_is_refused_at_a_path_of_ours() {
 fn nothing_may_follow_the_object() {
     let night = json(r#""Amy""#, "29", "270", "135", "105");
     for more in ["x", "{}", ",", "\0", &night] {
-        assert_eq!(
-            refusal(&format!("{night}{more}")),
-            InputError::TrailingData,
-            "{more:?}"
-        );
+        assert_eq!(refusal(&format!("{night}{more}")), InputError::TrailingData, "{more:?}");
     }
     assert!(Night::parse(format!("{night} \r\n\t").as_bytes()).is_ok());
 }
@@ -331,11 +239,9 @@ fn bytes_that_are_not_utf8_are_refused() {
 
 #[test]
 fn a_megabyte_of_brackets_overflows_nothing() {
-    for text in [
-        "[".repeat(1 << 20),
-        r#"{"sleep":"#.repeat(100_000),
-        format!(r#"{{"age":{}"#, "[".repeat(1 << 20)),
-    ] {
+    for text in
+        ["[".repeat(1 << 20), r#"{"sleep":"#.repeat(100_000), format!(r#"{{"age":{}"#, "[".repeat(1 << 20))]
+    {
         assert!(Night::parse(text.as_bytes()).is_err());
     }
 }
@@ -347,22 +253,13 @@ fn an_error_reads_as_a_path_and_what_was_wanted() {
             json(r#""Amy""#, "29", "-1", "0", "0"),
             "sleep.light.minutes: wanted a number of minutes from 0 to 1440",
         ),
-        (
-            r#"{"name":"Amy"}"#.to_owned(),
-            "age: missing, wanted a whole number of years from 0 to 130",
-        ),
-        (
-            r#"{"age":1,"age":1}"#.to_owned(),
-            "age: given more than once, wanted once",
-        ),
+        (r#"{"name":"Amy"}"#.to_owned(), "age: missing, wanted a whole number of years from 0 to 130"),
+        (r#"{"age":1,"age":1}"#.to_owned(), "age: given more than once, wanted once"),
         (
             r#"{"x":1}"#.to_owned(),
             "top level: has an unknown field, wanted an object with name, age and sleep",
         ),
-        (
-            "{".to_owned(),
-            "top level: not JSON or cut off, wanted an object with name, age and sleep",
-        ),
+        ("{".to_owned(), "top level: not JSON or cut off, wanted an object with name, age and sleep"),
     ];
     for (text, wanted) in rows {
         assert_eq!(refusal(&text).to_string(), wanted);

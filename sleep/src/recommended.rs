@@ -17,10 +17,10 @@
 //! are known (`[3]`, `[4]`) they are shown beside the night's own, without a verdict. Where neither
 //! is known nothing is made up. None of it is a diagnosis.
 
-use super::durations::{self, Duration};
-use super::input::Night;
-use super::result::{percent, round};
-use super::stages::{Stages, stages};
+use crate::durations::{self, Duration};
+use crate::input::Night;
+use crate::result::{percent, round};
+use crate::stages::{Stages, stages};
 
 /// What the literature says of a night: one sentence on the total, one or two on the stages.
 ///
@@ -31,21 +31,14 @@ pub fn recommended(night: &Night) -> Vec<String> {
     let shares = night.shares();
     let (rem, deep) = (round(shares.rem), round(shares.deep));
     match stages(night.age()) {
-        Stages::Agreed {
-            rem: agreed_rem,
-            deep: agreed_deep,
-        } => {
+        Stages::Agreed { rem: agreed_rem, deep: agreed_deep } => {
             sentences.push(agreed_rem.sentence("REM", rem));
             sentences.push(agreed_deep.sentence("deep", deep));
         }
-        Stages::Typical {
-            rem: typical_rem,
-            deep: typical_deep,
-        } => {
+        Stages::Typical { rem: typical_rem, deep: typical_deep } => {
             let (rem, deep) = (percent(rem), percent(deep));
-            sentences.push(format!(
-                "REM sleep is {rem} percent of the night; typical at this age: {typical_rem}"
-            ));
+            sentences
+                .push(format!("REM sleep is {rem} percent of the night; typical at this age: {typical_rem}"));
             sentences.push(format!(
                 "deep sleep is {deep} percent of the night; typical at this age: {typical_deep}"
             ));
@@ -59,7 +52,7 @@ pub fn recommended(night: &Night) -> Vec<String> {
 
 /// Whether nothing speaks against the night: the total is recommended, and each share on which
 /// experts agreed is in the range they agreed on.
-pub(super) fn nothing_to_say_against(night: &Night) -> bool {
+pub(crate) fn nothing_to_say_against(night: &Night) -> bool {
     let shares = night.shares();
     let stages_good = match stages(night.age()) {
         Stages::Agreed { rem, deep } => {
@@ -76,50 +69,24 @@ mod tests {
 
     /// A night of that many minutes with the shares in percent: light, deep, REM.
     fn night(age: u8, total: f64, [light, deep, rem]: [f64; 3]) -> Night {
-        Night::for_tests(
-            age,
-            total * light / 100.0,
-            total * deep / 100.0,
-            total * rem / 100.0,
-        )
+        Night::for_tests(age, total * light / 100.0, total * deep / 100.0, total * rem / 100.0)
     }
 
     #[test]
     fn the_stages_are_judged_only_at_the_ages_for_which_experts_agreed() {
-        let judged = [
-            "REM sleep is 22 percent of the night, within the 21 to 30",
-            "within the 16 to 20",
-        ];
+        let judged = ["REM sleep is 22 percent of the night, within the 21 to 30", "within the 16 to 20"];
         let rows = [
             (0..=0, ["no agreed shares", "no agreed shares"]),
             (
                 1..=9,
-                [
-                    "typical at this age: 17 to 21 percent or more",
-                    "typical at this age: 29 to 32 percent",
-                ],
+                ["typical at this age: 17 to 21 percent or more", "typical at this age: 29 to 32 percent"],
             ),
-            (
-                10..=17,
-                [
-                    "typical at this age: 17 to 21 percent",
-                    "typical at this age: about 20 percent",
-                ],
-            ),
-            (
-                18..=25,
-                [
-                    "typical at this age: 20 to 25 percent",
-                    "typical at this age: 13 to 23 percent",
-                ],
-            ),
+            (10..=17, ["typical at this age: 17 to 21 percent", "typical at this age: about 20 percent"]),
+            (18..=25, ["typical at this age: 20 to 25 percent", "typical at this age: 13 to 23 percent"]),
             (26..=64, judged),
             (
                 65..=130,
-                [
-                    "typical at this age: 20 to 25 percent",
-                    "typical at this age: less than in younger years",
-                ],
+                ["typical at this age: 20 to 25 percent", "typical at this age: less than in younger years"],
             ),
         ];
         for (ages, [rem, deep]) in rows {
@@ -137,11 +104,7 @@ mod tests {
             // 1000 minutes, so that a tenth of a percent is one minute.
             let said = recommended(&Night::for_tests(40, 1000.0 - deep - rem, deep, rem));
             let word = format!("{stage} sleep");
-            let sentence = said
-                .into_iter()
-                .skip(1)
-                .find(|sentence| sentence.contains(&word))
-                .unwrap();
+            let sentence = said.into_iter().skip(1).find(|sentence| sentence.contains(&word)).unwrap();
             [
                 ("within", "within the"),
                 ("less", "less than the"),

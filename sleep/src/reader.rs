@@ -10,33 +10,30 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::error::Category;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::input::{InputError, MAX_AGE_YEARS, MAX_NAME_BYTES, MAX_NIGHT_MINUTES};
+use crate::input::{InputError, MAX_AGE_YEARS, MAX_NAME_BYTES, MAX_NIGHT_MINUTES};
 
 /// The numbers of a night, each in its own range; nothing is said yet of their sum.
 #[derive(Clone, Copy, Default, Zeroize)]
-pub(super) struct Numbers {
-    pub(super) age: u8,
+pub(crate) struct Numbers {
+    pub(crate) age: u8,
     /// Minutes of light, deep and REM sleep.
-    pub(super) minutes: [f64; 3],
+    pub(crate) minutes: [f64; 3],
 }
 
 /// Reads the whole text, which must be one object with exactly our fields.
-pub(super) fn read(text: &str) -> Result<Zeroizing<Numbers>, InputError> {
+pub(crate) fn read(text: &str) -> Result<Zeroizing<Numbers>, InputError> {
     let progress = Progress::default();
     let mut parser = serde_json::Deserializer::from_str(text);
-    Reader {
-        field: &TOP,
-        progress: &progress,
-    }
-    .deserialize(&mut parser)
-    .map_err(|error| progress.explain(&error))?;
+    Reader { field: &TOP, progress: &progress }
+        .deserialize(&mut parser)
+        .map_err(|error| progress.explain(&error))?;
     parser.end().map_err(|_| InputError::TrailingData)?;
     Ok(Zeroizing::new(progress.numbers.get()))
 }
 
 /// What may stand at one place of the JSON.
-pub(super) struct Field {
-    pub(super) path: &'static str,
+pub(crate) struct Field {
+    pub(crate) path: &'static str,
     wanted: &'static str,
     shape: Shape,
 }
@@ -49,22 +46,14 @@ enum Shape {
     Object(&'static [(&'static str, &'static Field)]),
 }
 
-pub(super) static TOP: Field = Field {
+pub(crate) static TOP: Field = Field {
     path: "top level",
     wanted: "an object with name, age and sleep",
     shape: Shape::Object(&[("name", &NAME), ("age", &AGE), ("sleep", &SLEEP)]),
 };
-static NAME: Field = Field {
-    path: "name",
-    wanted: "a string of 1 to 256 bytes",
-    shape: Shape::Name,
-};
-static AGE: Field = Field {
-    path: "age",
-    wanted: "a whole number of years from 0 to 130",
-    shape: Shape::Age,
-};
-pub(super) static SLEEP: Field = Field {
+static NAME: Field = Field { path: "name", wanted: "a string of 1 to 256 bytes", shape: Shape::Name };
+static AGE: Field = Field { path: "age", wanted: "a whole number of years from 0 to 130", shape: Shape::Age };
+pub(crate) static SLEEP: Field = Field {
     path: "sleep",
     wanted: "an object with light, deep and rem",
     shape: Shape::Object(&[("light", &LIGHT), ("deep", &DEEP), ("rem", &REM)]),
@@ -77,19 +66,11 @@ static DEEP_MINUTES: Field = minutes("sleep.deep.minutes", 1);
 static REM_MINUTES: Field = minutes("sleep.rem.minutes", 2);
 
 const fn stage(path: &'static str, fields: &'static [(&'static str, &'static Field)]) -> Field {
-    Field {
-        path,
-        wanted: "an object with minutes",
-        shape: Shape::Object(fields),
-    }
+    Field { path, wanted: "an object with minutes", shape: Shape::Object(fields) }
 }
 
 const fn minutes(path: &'static str, at: usize) -> Field {
-    Field {
-        path,
-        wanted: "a number of minutes from 0 to 1440",
-        shape: Shape::Minutes(at),
-    }
+    Field { path, wanted: "a number of minutes from 0 to 1440", shape: Shape::Minutes(at) }
 }
 
 /// What has been read so far, and where the parser stands. Kept beside the parser because its own
@@ -102,11 +83,7 @@ struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self {
-            at: Cell::new(&TOP),
-            wrong: Cell::new(None),
-            numbers: Cell::default(),
-        }
+        Self { at: Cell::new(&TOP), wrong: Cell::new(None), numbers: Cell::default() }
     }
 }
 
@@ -130,19 +107,12 @@ impl Progress {
         let field = self.at.get();
         let leaf = !matches!(field.shape, Shape::Object(_));
         match error.classify() {
-            Category::Data => InputError::Invalid {
-                path: field.path,
-                wanted: field.wanted,
-            },
+            Category::Data => InputError::Invalid { path: field.path, wanted: field.wanted },
             // A number too large for a double, `NaN`, a broken escape in the name.
-            Category::Syntax if leaf => InputError::Invalid {
-                path: field.path,
-                wanted: field.wanted,
-            },
-            Category::Syntax | Category::Eof | Category::Io => InputError::NotJson {
-                path: field.path,
-                wanted: field.wanted,
-            },
+            Category::Syntax if leaf => InputError::Invalid { path: field.path, wanted: field.wanted },
+            Category::Syntax | Category::Eof | Category::Io => {
+                InputError::NotJson { path: field.path, wanted: field.wanted }
+            }
         }
     }
 }
@@ -190,10 +160,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
             (Shape::Age, Ok(years)) => match u8::try_from(years) {
                 Ok(years) if years <= MAX_AGE_YEARS => {
                     let numbers = self.progress.numbers.get();
-                    self.progress.numbers.set(Numbers {
-                        age: years,
-                        ..numbers
-                    });
+                    self.progress.numbers.set(Numbers { age: years, ..numbers });
                     Ok(())
                 }
                 _ => Err(E::custom("")),
@@ -220,15 +187,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self {
-            field:
-                &Field {
-                    path,
-                    wanted,
-                    ref shape,
-                },
-            progress,
-        } = self;
+        let Self { field: &Field { path, wanted, ref shape }, progress } = self;
         let Shape::Object(fields) = shape else {
             return Err(A::Error::custom(""));
         };
@@ -269,10 +228,6 @@ impl Visitor<'_> for Key {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self
-            .0
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, field)| *field))
+        Ok(self.0.iter().find(|(name, _)| *name == key).map(|(_, field)| *field))
     }
 }

@@ -4,12 +4,12 @@
 
 use std::ops::RangeInclusive;
 
-use super::input::Night;
-use super::result::{hours_and_minutes, round};
+use crate::input::Night;
+use crate::result::{hours_and_minutes, round};
 
 /// How the total compares with the recommendation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Duration {
+pub(crate) enum Duration {
     TooShort,
     PerhapsTooShort,
     Recommended,
@@ -18,18 +18,12 @@ pub(super) enum Duration {
 }
 
 impl Duration {
-    pub(super) fn of(night: &Night) -> Self {
-        let AgeGroup {
-            recommended,
-            may_be_appropriate,
-            ..
-        } = age_group(night.age());
+    pub(crate) fn of(night: &Night) -> Self {
+        let AgeGroup { recommended, may_be_appropriate, .. } = age_group(night.age());
         let hours = round(night.total_minutes()) / 60.0;
         let (low, high) = (f64::from(*recommended.start()), f64::from(*recommended.end()));
-        let (lowest, highest) = (
-            f64::from(*may_be_appropriate.start()),
-            f64::from(*may_be_appropriate.end()),
-        );
+        let (lowest, highest) =
+            (f64::from(*may_be_appropriate.start()), f64::from(*may_be_appropriate.end()));
         match hours {
             hours if hours < lowest => Self::TooShort,
             hours if hours < low => Self::PerhapsTooShort,
@@ -41,13 +35,8 @@ impl Duration {
 }
 
 /// The total beside both ranges for the age.
-pub(super) fn sentence(night: &Night) -> String {
-    let AgeGroup {
-        name,
-        recommended,
-        may_be_appropriate,
-        ..
-    } = age_group(night.age());
+pub(crate) fn sentence(night: &Night) -> String {
+    let AgeGroup { name, recommended, may_be_appropriate, .. } = age_group(night.age());
     let verdict = match Duration::of(night) {
         Duration::TooShort => "shorter than",
         Duration::PerhapsTooShort => "shorter than, though near,",
@@ -96,19 +85,11 @@ const fn group(
     recommended: RangeInclusive<u8>,
     may_be_appropriate: RangeInclusive<u8>,
 ) -> AgeGroup {
-    AgeGroup {
-        up_to,
-        name,
-        recommended,
-        may_be_appropriate,
-    }
+    AgeGroup { up_to, name, recommended, may_be_appropriate }
 }
 
 fn age_group(age: u8) -> &'static AgeGroup {
-    AGE_GROUPS
-        .iter()
-        .find(|group| age <= group.up_to)
-        .unwrap_or(&OLDER)
+    AGE_GROUPS.iter().find(|group| age <= group.up_to).unwrap_or(&OLDER)
 }
 
 #[cfg(test)]
@@ -141,11 +122,7 @@ mod tests {
                     (at(lowest, -1.0), Duration::TooShort),
                     (
                         at(lowest, 0.0),
-                        if lowest == low {
-                            Duration::Recommended
-                        } else {
-                            Duration::PerhapsTooShort
-                        },
+                        if lowest == low { Duration::Recommended } else { Duration::PerhapsTooShort },
                     ),
                     (at(low, -1.0), Duration::PerhapsTooShort),
                     (at(low, 0.0), Duration::Recommended),

@@ -1,0 +1,67 @@
+//! Every limit of a session, in one place.
+//!
+//! Times are absolute deadlines of a stage: pings and other traffic do not extend them.
+
+use std::time::Duration;
+
+use attestation::message::{MAX_PHI_BYTES, MAX_RESULT_BYTES, MAX_TOKEN_BYTES};
+
+/// What a peer can make us hold, and for how long. The defaults are the protocol's; both ends use those
+/// that concern them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// From an open TCP connection to an open websocket.
+    pub handshake: Duration,
+    /// How long the client tries to open a TCP connection.
+    pub connect: Duration,
+    /// How long the server waits for a token. Shorter than `attestation`, so that the server can still say
+    /// that it got none.
+    pub launcher: Duration,
+    /// How long the client waits for the message that carries the token.
+    pub attestation: Duration,
+    /// Longest message that carries a token, in bytes: the token and what wire version 1 adds.
+    pub attestation_bytes: usize,
+    /// From the token to the first byte of PHI.
+    pub phi_first_byte: Duration,
+    /// From the token to the last byte of PHI. Also how long the client takes at most to send it.
+    pub phi: Duration,
+    /// Longest PHI message in bytes.
+    pub phi_bytes: usize,
+    /// How long the client waits for the result.
+    pub result: Duration,
+    /// Longest result in bytes.
+    pub result_bytes: usize,
+    /// The websocket's closing handshake.
+    pub close: Duration,
+    /// TLS handshakes and upgrades under way at the server; above it accepting pauses.
+    pub handshakes: usize,
+    /// Open connections at the server; above it HTTP 503.
+    pub connections: usize,
+    /// Open connections from one IPv4 address or one IPv6 /64; above it HTTP 503.
+    pub connections_per_address: usize,
+    /// Sessions of wire version 0 that wait for a token; above it HTTP 503. The launcher makes one at a
+    /// time, a third of a second each: more than this could not be served before their client gives up.
+    pub waiting_for_token: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            connect: Duration::from_secs(5),
+            launcher: Duration::from_secs(12),
+            attestation: Duration::from_secs(15),
+            attestation_bytes: MAX_TOKEN_BYTES + 4 * 1024,
+            phi_first_byte: Duration::from_secs(10),
+            phi: Duration::from_secs(30),
+            phi_bytes: MAX_PHI_BYTES,
+            result: Duration::from_secs(30),
+            result_bytes: MAX_RESULT_BYTES,
+            close: Duration::from_secs(2),
+            handshakes: 512,
+            connections: 10_000,
+            connections_per_address: 256,
+            waiting_for_token: 16,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! One websocket with deadlines: what both ends share.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use attestation::printable;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::{Instant, timeout_at};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use crate::close::Close;
+
+/// Why a message did not come or go. Foreign text in it is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// Nothing, or not all of it, within the deadline of this stage.
+    #[error("nothing came in time: waited {}", Seconds(*.waited))]
+    Timeout {
+        /// The stage's limit.
+        waited: Duration,
+    },
+    /// The peer closed the websocket.
+    #[error("the other end closed the session: {}", ClosedBy { code, reason })]
+    Closed {
+        /// Its code, if it gave one.
+        code: Option<u16>,
+        /// Its reason.
+        reason: String,
+    },
+    /// The connection ended without a word.
+    #[error("the connection ended")]
+    Ended,
+    /// The peer sent more than the limit.
+    #[error("the message is too large: wanted at most {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// The peer sent a message of another type.
+    #[error("wrong message: wanted {wanted}, got {got}")]
+    WrongType {
+        /// What this stage expects.
+        wanted: &'static str,
+        /// What came.
+        got: &'static str,
+    },
+    /// The peer broke the websocket protocol or TLS.
+    #[error("the other end broke the protocol: {0}")]
+    Protocol(String),
+}
+
+struct Seconds(Duration);
+
+impl std::fmt::Display for Seconds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+struct ClosedBy<'a> {
+    code: &'a Option<u16>,
+    reason: &'a str,
+}
+
+impl std::fmt::Display for ClosedBy<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.code, self.reason) {
+            (None, _) => f.write_str("no code"),
+            (Some(code), "") => write!(f, "{code}"),
+            (Some(code), reason) => write!(f, "{code} {reason}"),
+        }
+    }
+}
+
+/// A stage's time: when it ends, and how long that was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    at: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, limit }
+    }
+
+    fn missed(self) -> LinkError {
+        LinkError::Timeout { waited: self.limit }
+    }
+}
+
+/// An open websocket over `S`.
+#[derive(Debug)]
+pub(crate) struct Link<S> {
+    websocket: WebSocketStream<Metered<S>>,
+    max_message: usize,
+    close_within: Duration,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    pub(crate) fn new(
+        websocket: WebSocketStream<Metered<S>>,
+        max_message: usize,
+        close_within: Duration,
+    ) -> Self {
+        Self { websocket, max_message, close_within }
+    }
+
+    pub(crate) async fn send(&mut self, message: Message, deadline: Deadline) -> Result<(), LinkError> {
+        match timeout_at(deadline.at, self.websocket.send(message)).await {
+            Err(_) => Err(deadline.missed()),
+            Ok(sent) => sent.map_err(|error| self.explain(error)),
+        }
+    }
+
+    /// The next text or binary message.
+    pub(crate) async fn receive(&mut self, deadline: Deadline) -> Result<Message, LinkError> {
+        self.receive_begun_by(deadline, deadline).await
+    }
+
+    /// The next text or binary message, whose first byte must come by `first_byte`. Control frames do not count.
+    pub(crate) async fn receive_begun_by(
+        &mut self,
+        first_byte: Deadline,
+        whole: Deadline,
+    ) -> Result<Message, LinkError> {
+        let before = self.websocket.get_ref().read;
+        let mut control_bytes = 0;
+        let mut deadline = first_byte;
+        loop {
+            let Ok(next) = timeout_at(deadline.at, self.websocket.next()).await else {
+                let begun = self.websocket.get_ref().read.saturating_sub(before) > control_bytes;
+                if begun && deadline.at < whole.at {
+                    deadline = whole;
+                    continue;
+                }
+                return Err(deadline.missed());
+            };
+            match next {
+                None => return Err(LinkError::Ended),
+                Some(Err(error)) => return Err(self.explain(error)),
+                Some(Ok(Message::Close(frame))) => return Err(closed(frame)),
+                // RFC 6455 §5.2: two bytes, four of mask from a client, at most 125 of payload.
+                Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                    control_bytes += 6 + payload.len() as u64;
+                }
+                Some(Ok(message)) => return Ok(message),
+            }
+        }
+    }
+
+    /// Whether the peer has already closed: does not wait.
+    pub(crate) fn already_closed(&mut self) -> Option<LinkError> {
+        use futures_util::FutureExt;
+        match self.websocket.next().now_or_never()? {
+            None => Some(LinkError::Ended),
+            Some(Err(error)) => Some(self.explain(error)),
+            Some(Ok(Message::Close(frame))) => Some(closed(frame)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
+            Some(Ok(Message::Text(_))) => Some(LinkError::WrongType { wanted: "silence", got: "text" }),
+            Some(Ok(Message::Binary(_))) => Some(LinkError::WrongType { wanted: "silence", got: "binary" }),
+        }
+    }
+
+    /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.
+    pub(crate) async fn close(mut self, close: Close) {
+        let deadline = Deadline::after(self.close_within);
+        let _ = timeout_at(deadline.at, async {
+            if self.websocket.close(Some(close.frame())).await.is_ok() {
+                while let Some(Ok(_)) = self.websocket.next().await {}
+            }
+            // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
+            // close frame: end our direction, then read the rest away.
+            let stream = self.websocket.get_mut();
+            let _ = stream.shutdown().await;
+            let mut waste = [0; 4096];
+            while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
+        })
+        .await;
+    }
+
+    fn explain(&self, error: tungstenite::Error) -> LinkError {
+        use tungstenite::Error;
+        match error {
+            Error::ConnectionClosed | Error::AlreadyClosed => LinkError::Ended,
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => LinkError::Ended,
+            Error::Capacity(_) => LinkError::TooLarge { limit: self.max_message },
+            Error::Io(error) if lost(&error) => LinkError::Ended,
+            Error::Utf8(_) => LinkError::Protocol("text that is not UTF-8".to_owned()),
+            other => LinkError::Protocol(printable(&other.to_string())),
+        }
+    }
+}
+
+fn lost(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof,
+    };
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut | UnexpectedEof
+    )
+}
+
+fn closed(frame: Option<tungstenite::protocol::CloseFrame>) -> LinkError {
+    match frame {
+        None => LinkError::Closed { code: None, reason: String::new() },
+        Some(frame) => {
+            LinkError::Closed { code: Some(frame.code.into()), reason: printable(frame.reason.as_str()) }
+        }
+    }
+}
+
+/// Buffers that suit one small exchange, and a hard limit for each message. A message is refused by the
+/// length that its frame announces, before it is read.
+pub(crate) fn websocket_config(read_buffer: usize, max_message: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(read_buffer)
+        .write_buffer_size(0)
+        .max_message_size(Some(max_message))
+        .max_frame_size(Some(max_message))
+}
+
+/// Counts the bytes that a peer has sent, so that "nothing yet" and "slowly" can be told apart.
+#[derive(Debug)]
+pub(crate) struct Metered<S> {
+    stream: S,
+    read: u64,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, read: 0 }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.read += buffer.filled().len().saturating_sub(before) as u64;
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
