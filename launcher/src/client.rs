@@ -1,0 +1,237 @@
+//! One HTTP/1.1 request over the launcher's Unix socket.
+//!
+//! A connection serves one request and lives inside its future: no pool, no task of its own. That
+//! makes the request cancel safe, and a launcher that misbehaves can harm only the one request.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use attestation::message::MAX_TOKEN_BYTES;
+use attestation::{Token, printable};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Bytes};
+use hyper::client::conn::http1;
+use hyper::{Request, Response, StatusCode, header};
+use hyperlocal::{UnixConnector, UnixStream};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tower_service::Service as _;
+
+use crate::error::MAX_STATUS_TEXT_BYTES;
+use crate::{LauncherError, Progress, TokenFuture, TokenRequest, TokenSource};
+
+/// Where the launcher's socket is inside the container (google/go-tpm-tools,
+/// `launcher/teeserver` and `launcher/container_runner.go`).
+pub const DEFAULT_SOCKET: &str = "/run/container_launcher/teeserver.sock";
+
+/// Time limit of a whole request. A token takes 0.3 to 2 s: a hardware quote and a call to the
+/// attestation service.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// Longest path a `sockaddr_un` holds on Linux with its terminating zero (`unix(7)`), in bytes.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+/// Longest header section of an answer, in bytes. The launcher's own is under 200.
+const MAX_HEADER_SECTION_BYTES: usize = 16 * 1024;
+
+/// Client of the launcher that listens on one Unix socket.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    socket: PathBuf,
+    timeout: Duration,
+}
+
+impl Launcher {
+    /// A client for the socket at `socket`, usually [`DEFAULT_SOCKET`]. Nothing is opened yet.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        Self { socket: socket.into(), timeout: DEFAULT_TIMEOUT }
+    }
+
+    /// Replaces the time limit of a whole request, [`DEFAULT_TIMEOUT`] unless told.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The socket this client asks at.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    async fn request_token(&self, request: &TokenRequest) -> Result<Token, LauncherError> {
+        let asked = Instant::now();
+        let token = tokio::time::timeout(self.timeout, self.exchange(request))
+            .await
+            .map_err(|_| LauncherError::Timeout { socket: self.socket.clone(), after: self.timeout })??;
+        tracing::debug!(
+            elapsed_ms = asked.elapsed().as_millis(),
+            bytes = token.as_str().len(),
+            "the launcher gave a token"
+        );
+        Ok(token)
+    }
+
+    async fn exchange(&self, request: &TokenRequest) -> Result<Token, LauncherError> {
+        let stream = self.connect().await?;
+        let (mut sender, connection) = http1::Builder::new()
+            .max_header_size(MAX_HEADER_SECTION_BYTES)
+            .handshake::<_, Full<Bytes>>(stream)
+            .await
+            .map_err(|error| self.lost(&error, Progress::NoAnswer))?;
+
+        // The connection moves bytes only while it is polled, here and nowhere else. When it ends
+        // first, what it has received waits for the answer to be read.
+        let mut answer = pin!(async {
+            let response = sender
+                .send_request(post(request))
+                .await
+                .map_err(|error| self.lost(&error, Progress::NoAnswer))?;
+            self.read_answer(response).await
+        });
+        tokio::select! {
+            result = &mut answer => result,
+            _ = connection => answer.await,
+        }
+    }
+
+    async fn connect(&self) -> Result<UnixStream, LauncherError> {
+        // hyperlocal carries the path as hex in the host of a URI: checked first, because it panics
+        // on an empty or enormous one and changes one that is no UTF-8.
+        let length = self.socket.as_os_str().len();
+        if self.socket.to_str().is_none() || !(1..=MAX_SOCKET_PATH_BYTES).contains(&length) {
+            return Err(LauncherError::SocketPath {
+                socket: self.socket.clone(),
+                max: MAX_SOCKET_PATH_BYTES,
+                got: length,
+            });
+        }
+        let address = hyperlocal::Uri::new(&self.socket, "/");
+        UnixConnector.call(address.into()).await.map_err(|error| {
+            let socket = self.socket.clone();
+            match error.kind() {
+                io::ErrorKind::NotFound => LauncherError::SocketMissing { socket },
+                io::ErrorKind::PermissionDenied => LauncherError::PermissionDenied { socket },
+                io::ErrorKind::ConnectionRefused => LauncherError::ConnectionRefused { socket },
+                kind => LauncherError::Connect { socket, kind },
+            }
+        })
+    }
+
+    async fn read_answer<B>(&self, response: Response<B>) -> Result<Token, LauncherError>
+    where
+        B: Body<Data = Bytes, Error = hyper::Error>,
+    {
+        let status = response.status();
+        if status != StatusCode::OK {
+            // The text is diagnostics only: what came before the limit or an error will do.
+            let text = match read_up_to(response.into_body(), MAX_STATUS_TEXT_BYTES).await {
+                Read::Whole(text) | Read::More(text) | Read::Broken(text, _) => text,
+            };
+            return Err(LauncherError::Status {
+                socket: self.socket.clone(),
+                status: status.as_u16(),
+                text: printable(String::from_utf8_lossy(&text).trim_end()),
+            });
+        }
+        match read_up_to(response.into_body(), MAX_TOKEN_BYTES).await {
+            Read::Whole(bytes) => self.check_token(bytes),
+            Read::More(_) => Err(LauncherError::TooLarge { socket: self.socket.clone() }),
+            Read::Broken(bytes, error) => Err(self.lost(&error, Progress::PartOfBody(bytes.len()))),
+        }
+    }
+
+    /// Shape only: a 200 with an error page, or a token of another type, is found here and not at the
+    /// relying party.
+    fn check_token(&self, bytes: Vec<u8>) -> Result<Token, LauncherError> {
+        let length = bytes.len();
+        let segments = bytes.split(|&byte| byte == b'.').count();
+        let not_jwt = || LauncherError::NotJwt { socket: self.socket.clone(), bytes: length, segments };
+
+        if segments != 3 || !bytes.split(|&byte| byte == b'.').all(is_base64url) {
+            return Err(not_jwt());
+        }
+        let text = String::from_utf8(bytes).map_err(|_| not_jwt())?;
+        let header = text.split('.').next().unwrap_or_default();
+        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| not_jwt())?;
+        let header: Header = serde_json::from_slice(&header).map_err(|_| not_jwt())?;
+        if header.x5c.is_none() {
+            return Err(LauncherError::NoCertificateChain { socket: self.socket.clone() });
+        }
+        Token::new(text).map_err(|_| LauncherError::TooLarge { socket: self.socket.clone() })
+    }
+
+    fn lost(&self, error: &hyper::Error, got: Progress) -> LauncherError {
+        let socket = self.socket.clone();
+        if error.is_parse() {
+            LauncherError::NotHttp { socket }
+        } else {
+            LauncherError::ConnectionLost { socket, got }
+        }
+    }
+}
+
+impl TokenSource for Launcher {
+    fn token<'a>(&'a self, request: &'a TokenRequest) -> TokenFuture<'a> {
+        Box::pin(self.request_token(request))
+    }
+}
+
+/// The one header parameter that tells a PKI token from the others (RFC 7515 §4.1.6).
+#[derive(Deserialize)]
+struct Header {
+    x5c: Option<IgnoredAny>,
+}
+
+fn post(request: &TokenRequest) -> Request<Full<Bytes>> {
+    // Strings and one unit variant: this has no way to fail. If it ever did, the launcher would
+    // refuse the empty body.
+    let body = serde_json::to_vec(request).unwrap_or_default();
+    let mut post = Request::new(Full::new(Bytes::from(body)));
+    *post.method_mut() = hyper::Method::POST;
+    *post.uri_mut() = hyper::Uri::from_static("/v1/token");
+    let headers = post.headers_mut();
+    headers.insert(header::HOST, header::HeaderValue::from_static("localhost"));
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    post
+}
+
+/// Non-empty and of RFC 4648 §5's alphabet, without padding.
+fn is_base64url(segment: &[u8]) -> bool {
+    !segment.is_empty()
+        && segment.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+enum Read {
+    /// The whole body.
+    Whole(Vec<u8>),
+    /// As much as was allowed; there is more.
+    More(Vec<u8>),
+    /// What came before the connection broke.
+    Broken(Vec<u8>, hyper::Error),
+}
+
+/// Reads until the end or `limit`, and stops there: hyper hands over what it has in pieces of its
+/// own buffer, so never more than the limit and one such piece is held.
+async fn read_up_to(body: impl Body<Data = Bytes, Error = hyper::Error>, limit: usize) -> Read {
+    let mut body = pin!(body);
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let data = match frame.map(hyper::body::Frame::into_data) {
+            Ok(Ok(data)) => data,
+            // Trailers say nothing we want.
+            Ok(Err(_)) => continue,
+            Err(error) => return Read::Broken(read, error),
+        };
+        let room = limit.saturating_sub(read.len());
+        read.extend(data.iter().take(room));
+        if data.len() > room {
+            return Read::More(read);
+        }
+    }
+    Read::Whole(read)
+}
