@@ -48,6 +48,11 @@ impl Token {
         &self.0
     }
 
+    /// SHA-256 of the whole token in hex, to name it in logs and reports.
+    pub fn sha256(&self) -> String {
+        hex::encode(crate::chain::sha256(self.0.as_bytes()))
+    }
+
     /// The whole token, for the message that carries it.
     pub fn into_string(self) -> String {
         self.0

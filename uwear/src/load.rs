@@ -1,0 +1,179 @@
+//! Files, each read within a limit, each error naming file, want and next step. All of it is done before
+//! anything is dialled.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use attestation::message::{MAX_PHI_BYTES, MAX_TOKEN_BYTES};
+use attestation::{Anchors, Expectation, Phi, Token, Verifier, printable};
+use policy::{Baseline, MAX_BASELINE_BYTES, MAX_POLICY_BYTES, Policy, PolicySource};
+use sleep::Night;
+use zeroize::Zeroizing;
+
+use crate::cli::Acceptance;
+use crate::exit::Failure;
+
+/// Largest file of root certificates, in bytes: some hundred certificates.
+const MAX_ROOT_BYTES: usize = 256 * 1024;
+
+/// Where the baseline is looked for, here and beside the program.
+const DEFAULT_BASELINE: &str = "policy/baseline.json";
+
+/// What the data owner accepts, ready to judge.
+pub(crate) struct Judge {
+    pub(crate) verifier: Verifier,
+    pub(crate) policy: Policy,
+    /// Whether the roots are Google's own.
+    pub(crate) google: bool,
+    /// As the owner named it.
+    pub(crate) policy_name: String,
+    /// The file that the baseline came from.
+    pub(crate) baseline_name: String,
+    pub(crate) audience: String,
+}
+
+pub(crate) fn judge(acceptance: &Acceptance) -> Result<Judge, Failure> {
+    let verifier = Verifier::new(anchors(&acceptance.root)?, Expectation::default());
+    let (baseline, baseline_name) = baseline(acceptance.baseline.as_deref())?;
+    let source = policy_source(&acceptance.policy)?;
+    let policy_name = source.name();
+    let policy = Policy::compile(source, baseline).map_err(|error| match &error {
+        policy::PolicyError::Baseline(_) => Failure::usage(
+            format!("{baseline_name}: {error}"),
+            "see policy/baseline.json for the form of each key",
+        ),
+        _ => Failure::usage(error.to_string(), "see policy/confidential_space.rego for a policy that works"),
+    })?;
+    Ok(Judge {
+        verifier,
+        policy,
+        google: acceptance.root.is_empty(),
+        policy_name,
+        baseline_name,
+        audience: acceptance.audience.clone(),
+    })
+}
+
+fn anchors(files: &[PathBuf]) -> Result<Anchors, Failure> {
+    let mut anchors: Option<Anchors> = None;
+    for file in files {
+        let pem = read(file, "root certificate", MAX_ROOT_BYTES)?;
+        let read = Anchors::from_pem(&pem).map_err(|error| {
+            Failure::usage(
+                format!("root certificate {}: {error}", shown(file)),
+                "give the PEM file of a self-signed CA certificate, or leave --root out to trust Google's",
+            )
+        })?;
+        anchors = Some(match anchors {
+            None => read,
+            Some(others) => others.and(read),
+        });
+    }
+    Ok(anchors.unwrap_or_else(Anchors::google))
+}
+
+fn policy_source(name: &Path) -> Result<PolicySource, Failure> {
+    match name.to_str() {
+        Some("default") => Ok(PolicySource::Default),
+        Some("codelab") => Ok(PolicySource::Codelab),
+        _ => {
+            let text = text(read(name, "policy", MAX_POLICY_BYTES)?, "policy", name)?;
+            Ok(PolicySource::Custom { name: shown(name), text })
+        }
+    }
+}
+
+fn baseline(file: Option<&Path>) -> Result<(Baseline, String), Failure> {
+    let file = match file {
+        Some(file) => file.to_owned(),
+        None => default_baseline()?,
+    };
+    let text = text(read(&file, "baseline", MAX_BASELINE_BYTES)?, "baseline", &file)?;
+    let baseline = Baseline::parse(&text).map_err(|error| {
+        Failure::usage(
+            format!("{}: {error}", shown(&file)),
+            "see policy/baseline.json for the form of each key",
+        )
+    })?;
+    Ok((baseline, shown(&file)))
+}
+
+fn default_baseline() -> Result<PathBuf, Failure> {
+    let here = PathBuf::from(DEFAULT_BASELINE);
+    let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(DEFAULT_BASELINE)));
+    let found = std::iter::once(here).chain(beside).find(|path| path.is_file());
+    found.ok_or_else(|| {
+        Failure::usage(
+            format!("no baseline: there is no {DEFAULT_BASELINE} here or beside the program"),
+            "name the file of allowed values with --baseline FILE",
+        )
+    })
+}
+
+/// Reads the PHI and checks that it is a night: what USleep would refuse never leaves.
+pub(crate) fn phi(file: &Path) -> Result<Phi, Failure> {
+    let bytes = Zeroizing::new(read(file, "health data", MAX_PHI_BYTES)?);
+    Night::parse(&bytes).map_err(|error| {
+        Failure::usage(
+            format!("health data {}: {error}", shown(file)),
+            "correct the file; `usleep analyze FILE` checks it offline",
+        )
+    })?;
+    Phi::new(bytes).map_err(|error| Failure::usage(format!("health data {}: {error}", shown(file)), ""))
+}
+
+pub(crate) fn token(file: &Path) -> Result<Token, Failure> {
+    // One byte more than the largest token, for the line break at the end of a text file.
+    let text = text(read(file, "token", MAX_TOKEN_BYTES + 1)?, "token", file)?;
+    let text = text.trim_end();
+    Token::new(text).map_err(|error| Failure::usage(format!("token {}: {error}", shown(file)), ""))
+}
+
+/// A new file for the result, which only its owner can read. Made before the release: a result that cannot be
+/// kept is no reason to send anything.
+pub(crate) fn result_file(file: &Path) -> Result<File, Failure> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| {
+        let next = match error.kind() {
+            io::ErrorKind::AlreadyExists => "name a file that does not exist: a result is never overwritten",
+            _ => "name a file in a folder that exists and may be written",
+        };
+        Failure::usage(format!("result file {}: {error}", shown(file)), next)
+    })
+}
+
+fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
+    let failed = |error: io::Error| {
+        let next = match error.kind() {
+            io::ErrorKind::NotFound => "check the path",
+            io::ErrorKind::PermissionDenied => "make it readable for this user",
+            _ => "",
+        };
+        Failure::usage(format!("{what} {}: {error}", shown(file)), next)
+    };
+    let reader: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(file).map_err(failed)?)
+    };
+    // The buffer has its final size from the start, so that no copy of PHI is left where a smaller one was.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
+    reader.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > limit {
+        return Err(Failure::usage(
+            format!("{what} {}: too large, wanted at most {limit} bytes", shown(file)),
+            "",
+        ));
+    }
+    Ok(std::mem::take(&mut *bytes))
+}
+
+fn text(bytes: Vec<u8>, what: &str, file: &Path) -> Result<String, Failure> {
+    String::from_utf8(bytes)
+        .map_err(|_| Failure::usage(format!("{what} {}: not UTF-8 text", shown(file)), ""))
+}
+
+fn shown(file: &Path) -> String {
+    printable(&file.to_string_lossy())
+}

@@ -1,0 +1,263 @@
+//! `uwear release`: connect, verify, decide, release.
+//!
+//! The order is not this file's to choose: each stage is a type of the `session` crate that only the stage
+//! before can make, and only an approved one can send.
+
+use std::fs::File;
+use std::io::Write;
+
+use attestation::{Phi, Token};
+use rustls_pki_types::UnixTime;
+use session::client::{Answer, Approved, Attested, Connected, ReleaseError, Released};
+use session::{ConnectError, Endpoint, Limits, LinkError, connect};
+use sleep::Analysis;
+
+use crate::cli::{Format, ReleaseArguments};
+use crate::exit::{Exit, Failure};
+use crate::load::{self, Judge};
+use crate::report::Report;
+use crate::text::{Printer, short};
+
+/// A release with everything in hand that can be checked beforehand.
+struct Release {
+    endpoint: Endpoint,
+    judge: Judge,
+    phi: Phi,
+    result_file: Option<File>,
+    print_result: bool,
+    require_result: bool,
+    /// Whether every check is to be spelt out also when all is well.
+    explain: bool,
+    printer: Printer,
+    report: Report,
+}
+
+pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
+    let (Some(endpoint), Some(phi)) = (&arguments.address, &arguments.phi) else {
+        return Err(Failure::usage("ADDRESS and --phi are required", "see `uwear release --help`"));
+    };
+    let judge = load::judge(&arguments.acceptance)?;
+    let phi = load::phi(phi)?;
+    let result_file = arguments.result.as_deref().map(load::result_file).transpose()?;
+    let mut report = Report::new(&judge);
+    report.endpoint = Some(endpoint.to_string());
+    let mut release = Release {
+        endpoint: endpoint.clone(),
+        judge,
+        phi,
+        result_file,
+        print_result: arguments.print_result,
+        require_result: arguments.require_result,
+        explain: arguments.output.format == Format::Json,
+        printer: Printer::new(arguments.output.format),
+        report,
+    };
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(Exit::Unexpected, error.to_string(), ""))?;
+    let ended = runtime.block_on(release.run());
+    match &ended {
+        Ok(exit) => release.report.ended(*exit),
+        Err(failure) => release.report.failed(failure),
+    }
+    if arguments.output.format == Format::Json {
+        crate::print_json(&release.report);
+    }
+    // The reasons of a refusal stand in the report; the line on standard error is for all other failures.
+    match ended {
+        Err(failure)
+            if matches!(failure.exit, Exit::NotProven | Exit::NotAcceptable)
+                && !release.report.checks.is_empty() =>
+        {
+            Ok(failure.exit)
+        }
+        other => other,
+    }
+}
+
+impl Release {
+    async fn run(&mut self) -> Result<Exit, Failure> {
+        self.printer.begin(format_args!("Attempting to dial {} ... ", self.endpoint));
+        let connected = match connect(&self.endpoint, &Limits::default()).await {
+            Ok(connected) => connected,
+            Err(error) => {
+                self.printer.line("");
+                return Err(not_connected(&error));
+            }
+        };
+        let info = connected.info();
+        self.report.wire = Some(info.wire);
+        self.report.key_exchange = Some(info.key_exchange.clone());
+        self.printer.line(format_args!("TLS 1.3, {}", info.key_exchange));
+
+        let (connected, token) = connected.receive_token().await.map_err(|error| before_release(&error))?;
+        let attested = self.attest(connected, &token).await?;
+        let approved = self.decide(attested).await?;
+        let released = self.release(approved).await?;
+        self.result(released).await
+    }
+
+    async fn attest(&mut self, connected: Connected, token: &Token) -> Result<Attested, Failure> {
+        let now = UnixTime::now();
+        self.report.judged_at(now);
+        let sha256 = token.sha256();
+        self.printer.line(format_args!("token: {token}  (sha256 {})", short(&sha256)));
+        self.report.token_sha256 = Some(sha256);
+        match connected.attest(&self.judge.verifier, token, now) {
+            Ok(attested) => {
+                if self.explain {
+                    self.report.verified(&self.judge.verifier.report(token, now), &self.judge.policy);
+                }
+                self.report.warn_of_ends(token, now);
+                self.printer.line("PKI token validated successfully");
+                Ok(attested)
+            }
+            Err(unproven) => {
+                self.report.verified(&self.judge.verifier.report(token, now), &self.judge.policy);
+                self.printer.line("Failed to validate PKI token");
+                self.printer.refused(&self.report, &self.judge);
+                let failure = Failure::new(Exit::NotProven, unproven.error.to_string(), "");
+                unproven.close().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn decide(&mut self, attested: Attested) -> Result<Approved, Failure> {
+        self.printer.line("Performing OPA query evaluation...");
+        match attested.decide(&self.judge.policy, &self.judge.audience, UnixTime::now()) {
+            Ok(approved) => {
+                let decision = approved.decision();
+                if self.explain {
+                    self.report.decided(&decision.explain());
+                }
+                self.printer.rules(outcomes(decision.rules()));
+                self.printer.line("Policy check PASSED");
+                self.printer.line("JWT is authorized.");
+                self.printer.notes(&self.report);
+                Ok(approved)
+            }
+            Err(denied) => {
+                if !self.explain {
+                    self.report.not_run(&self.judge.policy);
+                }
+                self.report.decided(&denied.decision.explain());
+                self.printer.rules(outcomes(denied.decision.rules()));
+                self.printer.line("Policy check FAILED");
+                self.printer.line("Remote TEE's JWT failed policy check.");
+                self.printer.refused(&self.report, &self.judge);
+                denied.close().await;
+                Err(Failure::new(Exit::NotAcceptable, "remote TEE's JWT failed policy check", ""))
+            }
+        }
+    }
+
+    async fn release(&mut self, approved: Approved) -> Result<Released, Failure> {
+        self.printer.line("Validated token and claims. Sending sensitive data");
+        let empty = Phi::new(zeroize::Zeroizing::default())
+            .map_err(|error| Failure::new(Exit::Unexpected, error.to_string(), ""))?;
+        let phi = std::mem::replace(&mut self.phi, empty);
+        match approved.release(phi).await {
+            Ok(released) => {
+                self.report.released = true;
+                self.printer.line("Sent payload.");
+                Ok(released)
+            }
+            Err(ReleaseError::NotBegun(error)) => Err(before_release(&error)),
+            Err(error @ ReleaseError::Interrupted(_)) => {
+                self.report.released = true;
+                Err(Failure::new(Exit::Refused, error.to_string(), AFTER_RELEASE))
+            }
+            Err(error) => Err(Failure::new(Exit::Unexpected, error.to_string(), "")),
+        }
+    }
+
+    async fn result(&mut self, released: Released) -> Result<Exit, Failure> {
+        match released.result().await {
+            Ok(answer) => self.keep(&answer),
+            Err(error) if says_nothing(&error) && !self.require_result => {
+                let warning = "no result: the server analysed without answering, as the codelab's does";
+                self.report.warnings.push(warning.to_owned());
+                self.printer.line(format_args!("warning: {warning}"));
+                Ok(Exit::Done)
+            }
+            Err(error) => Err(Failure::new(
+                Exit::Refused,
+                format!("no result after the release: {error}"),
+                AFTER_RELEASE,
+            )),
+        }
+    }
+
+    fn keep(&mut self, answer: &Answer) -> Result<Exit, Failure> {
+        let invalid = |error: &dyn std::fmt::Display| {
+            Failure::new(Exit::Refused, format!("what came after the release is {error}"), AFTER_RELEASE)
+        };
+        let analysis = Analysis::parse(answer.expose().as_bytes()).map_err(|error| invalid(&error))?;
+        if let Some(file) = &mut self.result_file {
+            let written = file.write_all(answer.expose().as_bytes()).and_then(|()| file.sync_all());
+            written.map_err(|error| {
+                Failure::new(Exit::Unexpected, format!("writing the result: {error}"), AFTER_RELEASE)
+            })?;
+        }
+        if self.print_result {
+            self.printer.line("Result:");
+            self.printer.begin(analysis.to_text().as_str());
+            self.report.result = serde_json::from_str(answer.expose()).ok();
+        } else {
+            self.printer.line(match self.result_file {
+                Some(_) => "Result received and written.",
+                None => "Result received; --print-result shows it, --result FILE keeps it.",
+            });
+        }
+        Ok(Exit::Done)
+    }
+}
+
+const AFTER_RELEASE: &str = "the data may have been received: do not send it again without thinking";
+
+fn outcomes(rules: &[policy::RuleOutcome]) -> impl Iterator<Item = (&str, String)> {
+    rules.iter().map(|rule| (rule.name.as_str(), rule.outcome.to_string()))
+}
+
+fn not_connected(error: &ConnectError) -> Failure {
+    let (exit, next) = match error {
+        ConnectError::Name { .. } => (Exit::Usage, "give an IP address or a host name"),
+        ConnectError::Resolve { .. } => (Exit::NotReached, "check the name, or give the IP address"),
+        ConnectError::Unreachable { .. } | ConnectError::ConnectTimeout { .. } => {
+            (Exit::NotReached, "check that USleep runs and that its firewall lets TCP port 8081 through")
+        }
+        ConnectError::HandshakeTimeout { .. } | ConnectError::Lost(_) | ConnectError::Socket(_) => {
+            (Exit::NotReached, "check that the address is USleep's, then try again")
+        }
+        ConnectError::Busy { .. } => (Exit::NotReached, "try again later"),
+        ConnectError::Refused { .. } => (Exit::Refused, "check that the address is USleep's"),
+        ConnectError::TlsVersion => (
+            Exit::NotProven,
+            "USleep speaks TLS 1.3: something else answered, or something in between ends TLS",
+        ),
+        ConnectError::NotTls => (Exit::NotProven, "check the address and the port"),
+        _ => (Exit::NotProven, "check that the address is USleep's"),
+    };
+    Failure::new(exit, format!("{error}; nothing was sent"), next)
+}
+
+/// Design of the exit codes: what may be better next time is 3, a refusal is 6, anything that is no proof is 4.
+fn before_release(error: &LinkError) -> Failure {
+    let (exit, next) = match error {
+        LinkError::Closed { code: Some(1003 | 1008), .. } => (Exit::Refused, "see USleep's log"),
+        LinkError::Closed { code: Some(1011), .. } => {
+            (Exit::NotReached, "USleep got no token from its launcher: see its log, then try again")
+        }
+        LinkError::Closed { .. } | LinkError::Ended | LinkError::Timeout { .. } => {
+            (Exit::NotReached, "try again; if it stays, see USleep's log")
+        }
+        _ => (Exit::NotProven, "check that the address is USleep's"),
+    };
+    Failure::new(exit, format!("no token: {error}; nothing was sent"), next)
+}
+
+/// A codelab USleep leaves without a word once it has the data.
+fn says_nothing(error: &LinkError) -> bool {
+    matches!(error, LinkError::Ended | LinkError::Closed { code: None | Some(1000 | 1005), .. })
+}

@@ -1,0 +1,233 @@
+//! What was checked and what came of it: one object, for `--format json` and for the text.
+
+use attestation::{CertificateSummary, Claims, Token, UnverifiedToken};
+use policy::{Explained, Policy, Read};
+use rustls_pki_types::UnixTime;
+use serde::Serialize;
+
+use crate::clock::{rfc3339, span};
+use crate::exit::{Exit, Failure};
+use crate::load::Judge;
+
+/// One check or rule.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// Its stable name.
+    pub(crate) name: String,
+    /// `null`: not run.
+    pub(crate) ok: Option<bool>,
+    pub(crate) wanted: String,
+    pub(crate) got: String,
+}
+
+/// A certificate of the token.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct CertificateRow {
+    pub(crate) name: String,
+    pub(crate) not_before: String,
+    pub(crate) not_after: String,
+    pub(crate) sha256: String,
+    #[serde(skip)]
+    pub(crate) ends: u64,
+    #[serde(skip)]
+    pub(crate) begins: u64,
+}
+
+/// A policy or a baseline by name and hash.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) sha256: String,
+}
+
+/// An allow-list that the owner left open, and her reason.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Open {
+    pub(crate) key: String,
+    pub(crate) reason: String,
+}
+
+/// The one object of `--format json`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Report {
+    pub(crate) outcome: &'static str,
+    pub(crate) exit_code: u8,
+    /// Why not, if not.
+    pub(crate) reason: Option<String>,
+    /// What to do, if anything.
+    pub(crate) next: Option<String>,
+    /// Whether any byte of PHI was handed to TLS.
+    pub(crate) released: bool,
+    /// When it was judged.
+    pub(crate) now: Option<String>,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) wire: Option<u8>,
+    pub(crate) key_exchange: Option<String>,
+    pub(crate) token_sha256: Option<String>,
+    pub(crate) policy: Source,
+    pub(crate) baseline: Source,
+    pub(crate) certificates: Vec<CertificateRow>,
+    pub(crate) checks: Vec<Row>,
+    pub(crate) rules: Vec<Row>,
+    /// Allow-lists that are open.
+    pub(crate) open: Vec<Open>,
+    pub(crate) warnings: Vec<String>,
+    /// The result, only with `--print-result`: it is computed from PHI.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<serde_json::Value>,
+}
+
+impl Report {
+    /// A report on which nothing has run yet.
+    pub(crate) fn new(judge: &Judge) -> Self {
+        let policy = &judge.policy;
+        Self {
+            policy: Source { name: judge.policy_name.clone(), sha256: policy.policy_sha256().to_owned() },
+            baseline: Source {
+                name: judge.baseline_name.clone(),
+                sha256: policy.baseline_sha256().to_owned(),
+            },
+            open: policy
+                .waivers()
+                .iter()
+                .map(|waiver| Open { key: waiver.key.clone(), reason: waiver.reason.clone() })
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn judged_at(&mut self, now: UnixTime) {
+        self.now = Some(rfc3339(now.as_secs()));
+    }
+
+    /// Every check of the verifier; what comes after it has not run.
+    pub(crate) fn verified(&mut self, report: &attestation::Report, policy: &Policy) {
+        let certificates = report.certificates().iter().map(|certificate| CertificateRow {
+            name: certificate.name.clone(),
+            not_before: rfc3339(certificate.not_before),
+            not_after: rfc3339(certificate.not_after),
+            sha256: certificate.sha256.clone(),
+            begins: certificate.not_before,
+            ends: certificate.not_after,
+        });
+        self.certificates = certificates.collect();
+        self.checks = report
+            .checks()
+            .iter()
+            .map(|outcome| Row {
+                name: outcome.check.name().to_owned(),
+                ok: outcome.ok,
+                wanted: outcome.wanted.clone(),
+                got: outcome.got.clone(),
+            })
+            .collect();
+        self.not_run(policy);
+    }
+
+    /// The checks of the session and the rules of the policy, none of which has run.
+    pub(crate) fn not_run(&mut self, policy: &Policy) {
+        let row =
+            |name: &str| Row { name: name.to_owned(), ok: None, wanted: String::new(), got: String::new() };
+        self.checks.extend(["session_nonce", "session_audience", "session_claim_absent"].map(row));
+        self.rules = policy.rule_names().map(row).collect();
+    }
+
+    /// Every check of the session and every rule of the policy.
+    pub(crate) fn decided(&mut self, explained: &[Explained]) {
+        for explained in explained {
+            let row = Row {
+                name: explained.name.clone(),
+                ok: explained.outcome.ok(),
+                wanted: joined(&explained.wanted),
+                got: match &explained.outcome {
+                    policy::Outcome::Error(reason) => format!("error: {reason}"),
+                    policy::Outcome::Undefined => format!("undefined; {}", joined(&explained.found)),
+                    _ => joined(&explained.found),
+                },
+            };
+            let rows = self.checks.iter_mut().chain(&mut self.rules);
+            if let Some(place) = rows.into_iter().find(|place| place.name == row.name) {
+                *place = row;
+            }
+        }
+    }
+
+    /// Says of intermediate and root, in time, that they end. A leaf lives some 60 days by design.
+    pub(crate) fn warn_of_ends(&mut self, token: &Token, now: UnixTime) {
+        const SOON: u64 = 90 * 86_400;
+        let Ok(parsed) = UnverifiedToken::parse(token.as_str()) else { return };
+        for certificate in parsed.certificates().iter().skip(1).filter_map(|der| CertificateSummary::of(der))
+        {
+            if let Some(left) = certificate.not_after.checked_sub(now.as_secs()).filter(|left| *left < SOON) {
+                self.warnings.push(format!("the certificate {} ends in {}", certificate.name, span(left)));
+            }
+        }
+    }
+
+    pub(crate) fn ended(&mut self, exit: Exit) {
+        self.outcome = exit.outcome();
+        self.exit_code = exit.code();
+    }
+
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        self.ended(failure.exit);
+        self.reason = Some(failure.what.clone());
+        self.next = Some(failure.next.clone()).filter(|next| !next.is_empty());
+    }
+
+    /// The rows that failed, a check left out where a rule says the same.
+    pub(crate) fn failures(&self) -> Vec<&Row> {
+        let failed = |row: &&Row| row.ok == Some(false) && row.name != "allow";
+        let rules: Vec<&Row> = self.rules.iter().filter(failed).collect();
+        let checks =
+            self.checks.iter().filter(failed).filter(|check| {
+                !rules.iter().any(|rule| crate::advice::same_matter(&check.name, &rule.name))
+            });
+        checks.chain(rules.iter().copied()).collect()
+    }
+}
+
+/// Values on one line; with their paths where there are several.
+fn joined(reads: &[Read]) -> String {
+    match reads {
+        [] => String::new(),
+        [Read { value, .. }] => value.to_string(),
+        several => {
+            let parts: Vec<String> =
+                several.iter().map(|Read { path, value }| format!("{path}: {value}")).collect();
+            parts.join("; ")
+        }
+    }
+}
+
+/// One-line facts of a token whose signature is good.
+pub(crate) struct Facts {
+    pub(crate) workload: String,
+    pub(crate) place: String,
+    pub(crate) operator: String,
+}
+
+impl Facts {
+    pub(crate) fn of(claims: &Claims) -> Self {
+        let shown = |value: &Option<String>| value.as_deref().map_or("?".to_owned(), attestation::printable);
+        let list = |values: &[String]| {
+            let values: Vec<String> = values.iter().map(|value| attestation::printable(value)).collect();
+            if values.is_empty() { "none".to_owned() } else { values.join(" ") }
+        };
+        let image = match claims.debug_status.as_deref() {
+            Some("disabled-since-boot") => "production image",
+            _ => "DEBUG image",
+        };
+        Self {
+            workload: format!("{}   {}", shown(&claims.image_digest), shown(&claims.image_reference)),
+            place: format!(
+                "{}, {image} {}, support {}, {}",
+                shown(&claims.hardware_model),
+                list(&claims.software_version),
+                list(&claims.support_attributes),
+                shown(&claims.zone),
+            ),
+            operator: format!("project {}, {}", shown(&claims.project_id), list(&claims.service_accounts)),
+        }
+    }
+}
