@@ -1,7 +1,7 @@
 //! Policies and baselines that cannot be used: what was wanted, what was there, what to do.
 
 use crate::baseline::MAX_BASELINE_BYTES;
-use crate::source::{MAX_BRACKETS, MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES};
+use crate::source::{MAX_INDEXES, MAX_NESTING, MAX_OPERATORS, MAX_POLICY_BYTES};
 
 /// Why a policy cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,8 +28,8 @@ pub enum PolicyError {
     },
     /// More operators or brackets than any policy needs; chains of them could exhaust the stack.
     #[error(
-        "policy {name}: wanted at most {MAX_OPERATORS} arithmetic and set operators and {MAX_BRACKETS} \
-         opening brackets, got more; move long lists into the baseline"
+        "policy {name}: wanted at most {MAX_OPERATORS} arithmetic and set operators and {MAX_INDEXES} \
+         indexes in brackets, got more; move long lists into the baseline"
     )]
     TooComplex {
         /// The policy's name.

@@ -10,11 +10,12 @@ pub const MAX_POLICY_BYTES: usize = 256 * 1024;
 /// with every level: 8 take a millisecond, 22 take 17 seconds.
 pub(crate) const MAX_NESTING: usize = 8;
 
-/// Most arithmetic and set operators in one policy. regorus walks a chain of them recursively.
-pub(crate) const MAX_OPERATORS: usize = 400;
+/// Most arithmetic and set operators in one policy. regorus walks a chain of them recursively; 500 overflow a
+/// stack of 2 MiB in a debug build.
+pub(crate) const MAX_OPERATORS: usize = 150;
 
-/// Most opening brackets in one policy, for the same reason: `input[a][b]…` is a chain.
-pub(crate) const MAX_BRACKETS: usize = 4096;
+/// Most brackets after a name, a bracket or a string in one policy, for the same reason: `input[a][b]…` is a chain.
+pub(crate) const MAX_INDEXES: usize = 250;
 
 /// A policy's text: compiled in, or the data owner's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +59,18 @@ impl PolicySource {
         if text.len() > MAX_POLICY_BYTES {
             return Err(PolicyError::TooLarge { name: name(), got: text.len() });
         }
-        let (mut line, mut depth, mut operators, mut brackets) = (1, 0_usize, 0, 0);
+        let (mut line, mut depth, mut operators, mut indexes) = (1, 0_usize, 0, 0);
+        let mut before = ' ';
         for token in code_characters(text) {
             match token {
                 '\n' => line += 1,
                 '[' | '{' => {
                     depth += 1;
-                    brackets += 1;
+                    if token == '['
+                        && (before.is_alphanumeric() || matches!(before, '_' | ']' | '}' | ')' | '"' | '`'))
+                    {
+                        indexes += 1;
+                    }
                     if depth > MAX_NESTING {
                         return Err(PolicyError::TooDeep { name: name(), line });
                     }
@@ -73,15 +79,18 @@ impl PolicySource {
                 '+' | '-' | '*' | '/' | '%' | '&' | '|' => operators += 1,
                 _ => {}
             }
+            if !token.is_whitespace() {
+                before = token;
+            }
         }
-        if operators > MAX_OPERATORS || brackets > MAX_BRACKETS {
+        if operators > MAX_OPERATORS || indexes > MAX_INDEXES {
             return Err(PolicyError::TooComplex { name: name() });
         }
         Ok(())
     }
 }
 
-/// The characters outside strings and comments, line breaks always. A string that never ends hides nothing:
+/// The characters outside strings and comments, line breaks and a string's first quote always. A string that never ends hides nothing:
 /// it does not parse.
 fn code_characters(text: &str) -> impl Iterator<Item = char> {
     enum In {
@@ -92,6 +101,7 @@ fn code_characters(text: &str) -> impl Iterator<Item = char> {
     }
     let mut state = In::Code;
     text.chars().filter(move |&character| {
+        let opens = matches!((&state, character), (In::Code, '"' | '`'));
         state = match (&state, character) {
             (In::Code, '#') => In::Comment,
             (In::Code, '"') => In::Quotes { escaped: false },
@@ -106,7 +116,7 @@ fn code_characters(text: &str) -> impl Iterator<Item = char> {
             (In::Backticks, '`') => In::Code,
             (In::Backticks, _) => In::Backticks,
         };
-        character == '\n'
+        opens || character == '\n'
     })
 }
 
@@ -134,8 +144,10 @@ mod tests {
         let rows = [
             (nested(MAX_NESTING), Ok(())),
             (nested(MAX_NESTING + 1), Err(PolicyError::TooDeep { name: name(), line: 2 })),
-            ("[] {} ".repeat(MAX_BRACKETS / 2), Ok(())),
-            ("[] {} ".repeat(MAX_BRACKETS / 2 + 1), too_complex.clone()),
+            (format!("x{}", "[0]".repeat(MAX_INDEXES)), Ok(())),
+            (format!("x{}", "\n [0]".repeat(MAX_INDEXES + 1)), too_complex.clone()),
+            ("x[\"a\"]".repeat(MAX_INDEXES + 1), too_complex.clone()),
+            (":= [\"a\"] {}\n".repeat(5000), Ok(())),
             ("1+".repeat(MAX_OPERATORS), Ok(())),
             ("1|".repeat(MAX_OPERATORS + 1), too_complex.clone()),
             (format!("# {}", "[+".repeat(5000)), Ok(())),
