@@ -1,32 +1,45 @@
 //! The program `usleep`: reads the command line and calls the library.
 
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 /// Analyses sleep data inside a Confidential Space VM
+///
+/// Without a command it serves, see usleep serve --help: it proves itself to each client with an
+/// attestation token that is bound to the TLS session, then takes health data and answers.
 #[derive(Debug, Parser)]
-#[command(name = "usleep", version)]
+#[command(name = "usleep", version, args_conflicts_with_subcommands = true, after_long_help = usleep::serve::AFTER_HELP)]
 struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+
+    #[command(flatten)]
+    serve: usleep::serve::Arguments,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(usleep::serve::Arguments),
     Analyze(usleep::analyze::Arguments),
 }
 
 fn main() -> ExitCode {
-    let CommandLine { command } = CommandLine::parse();
-    match command {
-        Command::Analyze(arguments) => match usleep::analyze::run(&arguments, io::stdin(), io::stdout()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("usleep: {error}");
-                ExitCode::from(error.exit_code())
-            }
-        },
+    let CommandLine { command, serve } = CommandLine::parse();
+    let ended = match command.unwrap_or(Command::Serve(serve)) {
+        Command::Serve(arguments) => {
+            usleep::serve::run(arguments).map_err(|error| (error.to_string(), error.exit_code()))
+        }
+        Command::Analyze(arguments) => usleep::analyze::run(&arguments, io::stdin(), io::stdout())
+            .map_err(|error| (error.to_string(), error.exit_code())),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((message, code)) => {
+            // eprintln! would panic when nobody reads.
+            let _ = writeln!(io::stderr(), "usleep: {message}");
+            ExitCode::from(code)
+        }
     }
 }

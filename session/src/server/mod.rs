@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 
 pub use session::{Admitted, Attested, Connected, NoToken, Outcome, Responder, SessionError};
 
+use crate::close::Close;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::tls;
@@ -167,7 +168,8 @@ impl<W: Workload> Server<W> {
         match self.exchange(connected, waiting, &closing).await {
             Ok(()) => info!(outcome = "answered", "session done"),
             Err(SessionError::Token(error)) => {
-                error!(outcome = "no-token", close = "1011 attestation-unavailable", %error, next = error.hint());
+                let close = Close::AttestationUnavailable;
+                error!(outcome = "no-token", %close, next = error.hint(), "token request failed: {error}");
             }
             Err(error) => info!(outcome = error.outcome().name(), %error, "session ended"),
         }

@@ -1,0 +1,305 @@
+//! `usleep serve`: the server, from its flags to its end by a signal.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use attestation::printable;
+use launcher::{Launcher, LauncherError};
+use session::server::ServerError;
+use session::{Identity, IdentityError, Limits, Server};
+use sleep::RuleSet;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::logging::{self, Filter, Format};
+use crate::report;
+use crate::workload::SleepAnalysis;
+
+/// Longest time that a flag can ask for: a day. Far beyond use, and far from where clocks overflow.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Serve sessions: prove what runs here, take health data, answer
+///
+/// Each client gets an attestation token that is bound to its own TLS 1.3 session, and sends health data
+/// only if the token convinces it. Reports to standard output, logs to standard error; neither holds
+/// health data. SIGTERM or SIGINT end it: sessions under way may finish, a second signal ends it at once.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub struct Arguments {
+    /// Address and port to listen on; port 0 takes a free one
+    ///
+    /// Unless told: port 8081 of every address, [::]:8081, and 0.0.0.0:8081 where there is no IPv6.
+    #[arg(long, value_name = "IP:PORT", env = "USLEEP_LISTEN", value_parser = listen_address)]
+    listen: Option<SocketAddr>,
+
+    /// The launcher's Unix socket
+    #[arg(long, value_name = "PATH", env = "USLEEP_SOCKET", default_value = launcher::DEFAULT_SOCKET)]
+    socket: PathBuf,
+
+    /// Whom the tokens are made for; clients refuse one that is not made for them
+    #[arg(long, value_name = "NAME", env = "USLEEP_AUDIENCE", default_value = "uwear")]
+    audience: String,
+
+    /// Rules that lead the result; it holds what both say
+    #[arg(long, value_enum, env = "USLEEP_RULES", default_value_t)]
+    rules: RuleSet,
+
+    /// How log lines look
+    #[arg(long, value_enum, env = "USLEEP_LOG_FORMAT", default_value_t)]
+    log_format: Format,
+
+    /// What is logged: a level, or CRATE=LEVEL for a crate of this project, separated by commas
+    #[arg(long, value_name = "FILTER", env = "USLEEP_LOG", default_value = "info")]
+    log_level: Filter,
+
+    /// How long sessions may go on after SIGTERM or SIGINT, such as 10s or 500ms
+    #[arg(long, value_name = "DURATION", env = "USLEEP_DRAIN", default_value = "10s", value_parser = duration)]
+    drain: Duration,
+
+    /// Open connections from one IPv4 address or IPv6 /64; above it HTTP 503 [default: 256]
+    #[arg(long, value_name = "N", env = "USLEEP_MAX_CONNECTIONS_PER_ADDRESS", value_parser = at_least_one)]
+    max_connections_per_address: Option<usize>,
+
+    /// Sessions that wait for a token at the same time; above it HTTP 503 [default: 16]
+    #[arg(long, value_name = "N", env = "USLEEP_MAX_SESSIONS_WAITING", value_parser = at_least_one)]
+    max_sessions_waiting: Option<usize>,
+
+    /// How long a client may take from the token to its first byte of health data [default: 10s]
+    #[arg(long, value_name = "DURATION", env = "USLEEP_PHI_FIRST_BYTE_DEADLINE", value_parser = duration)]
+    phi_first_byte_deadline: Option<Duration>,
+
+    /// Print the health data that comes, and the result, on standard output: for made-up data only
+    #[cfg(feature = "walkthrough")]
+    #[arg(long)]
+    unsafe_log_phi: bool,
+}
+
+/// What `--help` ends with.
+pub const AFTER_HELP: &str = "\
+Example, on a laptop, with a stand-in for the launcher:
+  $ mock-launcher --socket /tmp/teeserver.sock --pki-dir /tmp/mock-pki &
+  $ usleep --listen 127.0.0.1:8081 --socket /tmp/teeserver.sock
+  Starting Server.. listening on 127.0.0.1:8081
+
+Every flag has the environment variable that is named with it; a flag wins over its variable.
+
+Exit status: 0 ended by SIGTERM or SIGINT, 1 unexpected, 2 arguments that cannot be used,
+such as a port that is taken.";
+
+/// Why there is no server, or no more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// No TLS key could be made.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The server cannot be set up.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Threads or signals are not to be had.
+    #[error("starting: {0}")]
+    System(io::Error),
+}
+
+impl Error {
+    /// The exit status of the program: 1 unexpected, 2 an argument that cannot be used.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Listen { .. } | Self::Server(ServerError::Request(_)) => 2,
+            Self::Identity(_) | Self::Server(_) | Self::System(_) => 1,
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`Error`], before the first connection is accepted.
+pub fn run(arguments: Arguments) -> Result<(), Error> {
+    logging::init(arguments.log_format, arguments.log_level.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::System)?;
+    runtime.block_on(serve(arguments))
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Error> {
+    // First of all, so that whoever waits for the report's first line can stop us from then on.
+    let mut signals = Signals::new().map_err(Error::System)?;
+    let limits = arguments.limits();
+    let workload = SleepAnalysis::new(arguments.rules);
+    #[cfg(feature = "walkthrough")]
+    let walkthrough = arguments.unsafe_log_phi.then(Arc::<crate::walkthrough::Walkthrough>::default);
+    #[cfg(feature = "walkthrough")]
+    let workload = match &walkthrough {
+        Some(walkthrough) => workload.showing(Arc::clone(walkthrough)),
+        None => workload,
+    };
+    let source = Arc::new(Launcher::new(&arguments.socket).with_timeout(limits.launcher));
+    let server = Server::new(Identity::generate()?, source, arguments.audience.as_str(), workload, limits)?;
+    let listener = listen(arguments.listen).await?;
+    let address = listener.local_addr().map_err(Error::System)?;
+
+    arguments.log_start(address);
+    report::started(address);
+
+    let shutdown = CancellationToken::new();
+    let serving = server.serve(listener, shutdown.clone(), arguments.drain);
+    tokio::select! {
+        () = serving => {}
+        () = async {
+            signals.next().await;
+            shutdown.cancel();
+            signals.next().await;
+            warn!("a second signal: sessions under way are cut off");
+        } => {}
+    }
+    #[cfg(feature = "walkthrough")]
+    if let Some(walkthrough) = walkthrough {
+        walkthrough.ended();
+    }
+    info!("ended");
+    Ok(())
+}
+
+impl Arguments {
+    fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        let phi_first_byte = self.phi_first_byte_deadline.unwrap_or(usual.phi_first_byte);
+        Limits {
+            connections_per_address: self
+                .max_connections_per_address
+                .unwrap_or(usual.connections_per_address),
+            waiting_for_token: self.max_sessions_waiting.unwrap_or(usual.waiting_for_token),
+            // The rest of a message may take as long as ever after its first byte.
+            phi: usual.phi.max(phi_first_byte + usual.phi.saturating_sub(usual.phi_first_byte)),
+            phi_first_byte,
+            ..usual
+        }
+    }
+
+    fn log_start(&self, address: SocketAddr) {
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            %address,
+            socket = printable(&self.socket.to_string_lossy()),
+            audience = printable(&self.audience),
+            rules = %self.rules,
+            "serving"
+        );
+        #[cfg(feature = "walkthrough")]
+        if self.unsafe_log_phi {
+            warn!("health data is printed on standard output: use made-up data only");
+        }
+        // The launcher may still come; until then each session is refused and logged.
+        if !self.socket.exists() {
+            let missing = LauncherError::SocketMissing { socket: self.socket.clone() };
+            warn!(next = missing.hint(), "{missing}");
+        }
+    }
+}
+
+/// The two signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+async fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Error> {
+    let every_address = SocketAddr::from((Ipv6Addr::UNSPECIFIED, session::client::DEFAULT_PORT));
+    let wanted = address.unwrap_or(every_address);
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        // No IPv6 in this system. A port that is taken is not tried again in another way.
+        Err(error) if address.is_none() && error.kind() != io::ErrorKind::AddrInUse => {
+            let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, session::client::DEFAULT_PORT));
+            TcpListener::bind(address).await.map_err(|reason| Error::Listen { address, reason })
+        }
+        Err(reason) => Err(Error::Listen { address: wanted, reason }),
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "wanted an address and a port, such as 127.0.0.1:8081 or [::1]:8081")
+}
+
+fn at_least_one(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|&number| number > 0).ok_or("wanted a whole number from 1")
+}
+
+/// A number and `ms` or `s`, at most [`MAX_DURATION`].
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let wanted = "wanted a duration such as 500ms or 10s, at most 86400s";
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 0.001),
+        None => (text.strip_suffix('s').ok_or(wanted)?, 1.0),
+    };
+    let number: f64 = number.parse().map_err(|_| wanted)?;
+    let duration = Duration::try_from_secs_f64(number * unit).map_err(|_| wanted)?;
+    if duration > MAX_DURATION { Err(wanted) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn limits(flags: &[&str]) -> Limits {
+        CommandLine::try_parse_from(["usleep"].iter().chain(flags)).unwrap().arguments.limits()
+    }
+
+    #[test]
+    fn without_flags_the_limits_are_the_protocols() {
+        assert_eq!(limits(&[]), Limits::default());
+    }
+
+    #[test]
+    fn a_later_first_byte_leaves_as_much_time_for_the_rest() {
+        let raised = limits(&["--phi-first-byte-deadline", "60s", "--max-sessions-waiting", "500"]);
+        assert_eq!((raised.phi_first_byte.as_secs(), raised.phi.as_secs()), (60, 80));
+        assert_eq!(raised.waiting_for_token, 500);
+        let lowered = limits(&["--phi-first-byte-deadline", "50ms", "--max-connections-per-address", "1"]);
+        assert_eq!((lowered.phi_first_byte.as_millis(), lowered.phi.as_secs()), (50, 30));
+        assert_eq!(lowered.connections_per_address, 1);
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_an_end() {
+        for (text, wanted) in [("0s", 0), ("500ms", 500), ("1.5s", 1500), ("86400s", 86_400_000)] {
+            assert_eq!(duration(text).map(|duration| duration.as_millis()), Ok(wanted), "{text}");
+        }
+        for text in ["", "s", "10", "-1s", "1m", "NaNs", "infs", "86400.001s", "1e300s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! What USleep does with the PHI it is given: parse strictly, analyse, answer.
+
+use attestation::{Phi, Token};
+use session::Workload;
+use session::server::{PhiInvalid, Reply};
+use sleep::{Analysis, Night, RuleSet};
+use zeroize::Zeroizing;
+
+use crate::report;
+
+/// Analyses one night of sleep.
+#[derive(Debug)]
+pub struct SleepAnalysis {
+    rules: RuleSet,
+    #[cfg(feature = "walkthrough")]
+    walkthrough: Option<std::sync::Arc<crate::walkthrough::Walkthrough>>,
+}
+
+impl SleepAnalysis {
+    /// `rules` lead the result, which holds what both say.
+    pub fn new(rules: RuleSet) -> Self {
+        Self {
+            rules,
+            #[cfg(feature = "walkthrough")]
+            walkthrough: None,
+        }
+    }
+
+    /// Shows PHI and results on standard output from now on: for made-up data only.
+    #[cfg(feature = "walkthrough")]
+    #[must_use]
+    pub fn showing(self, walkthrough: std::sync::Arc<crate::walkthrough::Walkthrough>) -> Self {
+        Self { walkthrough: Some(walkthrough), ..self }
+    }
+}
+
+impl Workload for SleepAnalysis {
+    fn answer(&self, phi: &Phi) -> Result<Reply, PhiInvalid> {
+        #[cfg(feature = "walkthrough")]
+        if let Some(walkthrough) = &self.walkthrough {
+            walkthrough.received(phi);
+        }
+        // The reason is one of our own texts: it goes to the log and names fields, not values.
+        let night = Night::parse(phi.expose()).map_err(|error| PhiInvalid(error.to_string()))?;
+        let analysis = Analysis::new(&night, self.rules);
+        let json = analysis.to_json().map_err(|_| PhiInvalid("the result cannot be written".to_owned()))?;
+        let text = std::str::from_utf8(&json).map_err(|_| PhiInvalid("the result is no text".to_owned()))?;
+        #[cfg(feature = "walkthrough")]
+        if let Some(walkthrough) = &self.walkthrough {
+            walkthrough.analysed(&analysis);
+        }
+        Ok(Reply::new(Zeroizing::new(text.to_owned())))
+    }
+
+    fn token_received(&self, token: &Token) {
+        report::token_received(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(phi: &[u8]) -> Result<Reply, PhiInvalid> {
+        SleepAnalysis::new(RuleSet::Recommended).answer(&Phi::new(Zeroizing::new(phi.to_vec())).unwrap())
+    }
+
+    #[test]
+    fn a_reason_names_the_field_and_nothing_of_what_was_sent() {
+        let rows = [
+            (&b"canary"[..], "top level: not JSON or cut off, wanted an object with name, age and sleep"),
+            (
+                br#"{"name":"canary","age":777,"sleep":{"light":{"minutes":1},"deep":{"minutes":1},"rem":{"minutes":1}}}"#,
+                "age: wanted a whole number of years from 0 to 130",
+            ),
+        ];
+        for (phi, wanted) in rows {
+            assert_eq!(answer(phi).unwrap_err(), PhiInvalid(wanted.to_owned()));
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_reply() {
+        let reply = answer(
+            br#"{"name":"Amy","age":29,"sleep":{"light":{"minutes":270},"deep":{"minutes":135},"rem":{"minutes":105}}}"#,
+        );
+        assert_eq!(format!("{reply:?}"), "Ok(Reply(..))");
+    }
+}
