@@ -69,6 +69,10 @@ impl Policy {
         if !syntax.is_complete("allow") {
             return Err(PolicyError::NoAllow { name });
         }
+        if let Some(chain) = syntax.endless_chain() {
+            let chain = printable(&chain.join(" -> "));
+            return Err(PolicyError::EndlessChain { name, chain });
+        }
         let mut names = vec!["allow"];
         names.extend(syntax.boolean_rules().into_iter().filter(|name| *name != "allow"));
         let rules = names

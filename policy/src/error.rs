@@ -69,6 +69,16 @@ pub enum PolicyError {
         /// The policy's name.
         name: String,
     },
+    /// Rules use each other in a circle or in too long a chain, or a variable has the name of a rule that uses it.
+    #[error(
+        "policy {name}: wanted rules that use each other in no circle and no long chain, got {chain}; rename or split them"
+    )]
+    EndlessChain {
+        /// The policy's name.
+        name: String,
+        /// The rules in order; in a circle the first again at the end.
+        chain: String,
+    },
     /// The baseline does not fit the policy.
     #[error(transparent)]
     Baseline(#[from] BaselineError),

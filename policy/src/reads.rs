@@ -15,6 +15,10 @@ use regorus::unstable::{Expr, Literal, Module, Query, Rule, RuleAssign, RuleHead
 
 use crate::PACKAGE;
 
+/// Most rules in a chain where each uses the next. regorus follows them recursively; 64 overflow a stack of
+/// 2 MiB in a debug build.
+const MAX_CHAIN: usize = 16;
+
 /// Steps from `input` or `data`, that word first.
 pub(crate) type Path = Vec<String>;
 
@@ -70,16 +74,7 @@ impl<'a> Syntax<'a> {
 
     /// What one rule reads, in the order of the text, helpers followed, rules in `shown` not.
     pub(crate) fn reads(&self, name: &str, shown: &[&str]) -> Vec<Path> {
-        let mut walk = Walk {
-            syntax: self,
-            shown: shown.iter().copied().collect(),
-            entered: BTreeSet::new(),
-            waiting: Vec::new(),
-            found: Vec::new(),
-        };
-        walk.shown.remove(name);
-        walk.rule(name);
-        walk.finish()
+        self.walk(name, shown).found
     }
 
     /// Keys of `data` that any rule or function of the text reads, used or not.
@@ -91,30 +86,85 @@ impl<'a> Syntax<'a> {
             .filter_map(|path| path.into_iter().nth(1))
             .collect()
     }
+
+    /// Rules that use each other in a circle, one such circle in order, or a chain of more than
+    /// [`MAX_CHAIN`] rules that use each other. Rego forbids circles, and regorus would follow either until
+    /// its stack is used up.
+    pub(crate) fn endless_chain(&self) -> Option<Vec<&'a str>> {
+        let mut uses: BTreeMap<&str, BTreeSet<&str>> =
+            self.names.iter().map(|name| (*name, self.walk(name, &self.names).used)).collect();
+        // Rules that use none of the rest are no part of a circle; without them others become such.
+        for _ in 0..MAX_CHAIN {
+            let left: BTreeSet<&str> = uses.keys().copied().collect();
+            uses.retain(|_, used| !used.is_disjoint(&left));
+            if uses.len() == left.len() {
+                break;
+            }
+        }
+        // In a circle, every rule that is left uses one that is left: following them comes back to where it was.
+        let mut path: Vec<&str> = Vec::new();
+        let mut name = *uses.keys().next()?;
+        while !path.contains(&name) {
+            path.push(name);
+            match uses.get(name)?.iter().find(|used| uses.contains_key(*used)) {
+                Some(used) => name = used,
+                None => return Some(path),
+            }
+        }
+        path.drain(..path.iter().position(|step| *step == name)?);
+        path.push(name);
+        Some(path)
+    }
+
+    fn walk(&self, name: &str, shown: &[&str]) -> Walk<'a, '_> {
+        let mut walk = Walk {
+            syntax: self,
+            // What it uses itself is followed, also if it uses itself.
+            shown: self
+                .names
+                .iter()
+                .copied()
+                .filter(|other| *other != name && shown.contains(other))
+                .collect(),
+            entered: BTreeSet::new(),
+            waiting: Vec::new(),
+            found: Vec::new(),
+            used: BTreeSet::new(),
+        };
+        walk.enter(name);
+        while let Some(rule) = walk.waiting.pop() {
+            walk.definition(rule);
+        }
+        walk
+    }
 }
 
 /// One walk over a rule and what it uses. Expressions recurse; the limits on a policy's text bound how deep.
 struct Walk<'a, 's> {
     syntax: &'s Syntax<'a>,
-    shown: BTreeSet<&'s str>,
+    shown: BTreeSet<&'a str>,
     entered: BTreeSet<&'a str>,
     waiting: Vec<&'a Rule>,
     found: Vec<Path>,
+    /// Rules that were met, followed or not.
+    used: BTreeSet<&'a str>,
 }
 
 impl<'a> Walk<'a, '_> {
-    fn finish(mut self) -> Vec<Path> {
-        while let Some(rule) = self.waiting.pop() {
-            self.definition(rule);
+    /// Notes that a rule is used, and follows it unless it is shown on its own.
+    fn rule(&mut self, name: &str) {
+        if let Some((&name, _)) = self.syntax.rules.get_key_value(name) {
+            self.used.insert(name);
+            if !self.shown.contains(name) {
+                self.enter(name);
+            }
         }
-        self.found
     }
 
-    fn rule(&mut self, name: &str) {
-        let Some((&name, definitions)) = self.syntax.rules.get_key_value(name) else {
-            return;
-        };
-        if !self.shown.contains(name) && self.entered.insert(name) {
+    fn enter(&mut self, name: &str) {
+        if let Some((&name, definitions)) = self.syntax.rules.get_key_value(name)
+            && self.entered.insert(name)
+        {
             self.waiting.extend(definitions.iter().rev());
         }
     }
@@ -268,6 +318,13 @@ impl<'a> Walk<'a, '_> {
             [data, package, rule, ..] if data == "data" && package == PACKAGE => {
                 let rule = rule.clone();
                 self.rule(&rule);
+                None
+            }
+            // Which rule is known only when it runs: any.
+            [data, package] if data == "data" && package == PACKAGE => {
+                for name in &self.syntax.names {
+                    self.rule(name);
+                }
                 None
             }
             _ => Some(path),

@@ -90,16 +90,33 @@ fn the_rules_that_ship_are_these_in_this_order() {
 fn a_policy_that_cannot_be_used_says_where_and_why() {
     let rows = [
         ("allow if {", "policy mine.rego, line 4, column 1: expecting expression"),
-        ("allow if true\nx := -y", "line 4, column 6: unary - can only be used with numeric literals"),
+        (
+            "allow if true\nok if -input.y == 1",
+            "line 4, column 7: unary - can only be used with numeric literals",
+        ),
         ("allow if unknown(input.x)", "policy mine.rego, line 3, column 10: "),
         ("allow if foo\nfoo if bar", "policy mine.rego, line 4, column 8: "),
         ("ok if true", "policy mine.rego: wanted a boolean rule `allow`, got none"),
         ("allow(x) if x", "wanted a boolean rule `allow`, got none"),
         ("allow contains 1", "wanted a boolean rule `allow`, got none"),
-        ("allow if a\na if b\nb if a", "policy mine.rego: "),
+        ("allow if a\na if b\nb if a", "in no circle and no long chain, got a -> b -> a; rename"),
+        ("allow if f(1)\nf(x) if f(x + 1)", "in no circle and no long chain, got f -> f; rename"),
+        (
+            "allow if data.confidential_space.allow",
+            "in no circle and no long chain, got allow -> allow; rename",
+        ),
+        (
+            "allow if data.confidential_space[input.aud]",
+            "in no circle and no long chain, got allow -> allow; rename",
+        ),
+        (
+            "allow if x\nx := y\ny := [1 | z.q]\nz.q if not x",
+            "in no circle and no long chain, got x -> y -> z -> x; rename",
+        ),
     ];
     for (rules, wanted) in rows {
-        let error = compile(rules, &json!({})).unwrap_err().to_string();
+        let error = compile(rules, &json!({}))
+            .map_or_else(|error| error.to_string(), |policy| panic!("{rules:?} compiles: {policy:?}"));
         assert!(error.contains(wanted), "{rules:?}: wanted {wanted:?}, got {error:?}");
         assert!(!error.contains('\n'), "{error:?}");
     }
@@ -137,6 +154,18 @@ fn chains_as_long_as_the_limits_allow_compile_on_a_small_stack() {
     // 150 operators and 250 indexes, one inside the other.
     let rules = format!("allow if true\nf(x) if x <= {}x{}", "1 +\n".repeat(150), "[\n0]".repeat(250));
     assert!(compile(&rules, &json!({})).is_ok());
+}
+
+#[test]
+fn a_chain_of_rules_is_followed_to_the_limit_and_refused_one_over() {
+    let chain = |rules: usize| {
+        let links: Vec<_> = (2..rules).map(|n| format!("r{n} if r{}", n + 1)).collect();
+        format!("allow if r2\n{}\nr{rules} if true", links.join("\n"))
+    };
+    let evaluation = evaluate(&chain(16), &json!({}), &json!({}));
+    assert!(evaluation.would_allow());
+    let error = compile(&chain(17), &json!({})).unwrap_err();
+    assert!(matches!(error, PolicyError::EndlessChain { chain, .. } if chain == "allow"));
 }
 
 #[test]
