@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
@@ -43,8 +44,14 @@ pub(super) enum Upgrade {
     Answered { status: u16 },
 }
 
-/// What the request was answered with, handed from hyper's service to the connection's owner.
-type Answered = Arc<Mutex<Option<(StatusCode, Option<(OnUpgrade, OwnedSemaphorePermit)>)>>>;
+/// What the request was answered with.
+struct Answer {
+    status: StatusCode,
+    /// Gives the connection back, also when the upgrade that was asked for is refused.
+    connection: OnUpgrade,
+    /// The permit to wait for a token, if there will be a session.
+    waiting: Option<OwnedSemaphorePermit>,
+}
 
 pub(super) async fn upgrade(
     tls: TlsStream<TcpStream>,
@@ -58,16 +65,17 @@ pub(super) async fn upgrade(
     })
     .map_err(io::Error::other)?;
 
-    let answered: Answered = Arc::default();
+    // Handed from hyper's service to the connection's owner.
+    let answered: Arc<Mutex<Option<Answer>>> = Arc::default();
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (response, session) = answer(&mut request, seated, admission);
+        let (response, waiting) = answer(&request, seated, admission);
+        let connection = hyper::upgrade::on(&mut request);
         if let Ok(mut answered) = answered.lock() {
-            *answered = Some((response.status(), session));
+            *answered = Some(Answer { status: response.status(), connection, waiting });
         }
         async move { Ok::<_, Infallible>(response) }
     });
     http1::Builder::new()
-        .keep_alive(false)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(tls), service)
         .with_upgrades()
@@ -75,14 +83,17 @@ pub(super) async fn upgrade(
         .map_err(io::Error::other)?;
 
     let answered = answered.lock().ok().and_then(|mut answered| answered.take());
-    let (on_upgrade, waiting) = match answered {
-        None => return Err(io::ErrorKind::UnexpectedEof.into()),
-        Some((status, None)) => {
-            return Ok(Upgrade::Answered { status: status.as_u16() });
-        }
-        Some((_, Some(session))) => session,
+    let Some(Answer { status, connection, waiting }) = answered else {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     };
-    let upgraded = on_upgrade.await.map_err(io::Error::other)?;
+    let Some(waiting) = waiting else {
+        // hyper has closed the connection, unless an upgrade was asked for.
+        if let Ok(refused) = connection.await {
+            TokioIo::new(refused).shutdown().await?;
+        }
+        return Ok(Upgrade::Answered { status: status.as_u16() });
+    };
+    let upgraded = connection.await.map_err(io::Error::other)?;
     let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
         return Err(io::Error::other("the upgraded connection is of another type"));
     };
@@ -95,10 +106,10 @@ pub(super) async fn upgrade(
 }
 
 fn answer(
-    request: &mut Request<Incoming>,
+    request: &Request<Incoming>,
     seated: bool,
     admission: &Admission,
-) -> (Response<Full<Bytes>>, Option<(OnUpgrade, OwnedSemaphorePermit)>) {
+) -> (Response<Full<Bytes>>, Option<OwnedSemaphorePermit>) {
     if request.uri().path() != PATH {
         return (plain(StatusCode::NOT_FOUND, "the websocket is at /connection\n"), None);
     }
@@ -111,7 +122,7 @@ fn answer(
         let mut response =
             plain(StatusCode::UPGRADE_REQUIRED, "this address speaks websocket version 13 only\n");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
         return (response, None);
     };
     let waiting = seated.then(|| Arc::clone(&admission.waiting).try_acquire_owned().ok()).flatten();
@@ -120,7 +131,7 @@ fn answer(
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         return (response, None);
     };
-    (switching, Some((hyper::upgrade::on(request), waiting)))
+    (switching, Some(waiting))
 }
 
 /// Status 101 with `Sec-WebSocket-Accept`, if the request is a sound upgrade. No extension and no subprotocol
@@ -134,9 +145,11 @@ fn switching_protocols(request: &Request<Incoming>) -> Result<Response<Full<Byte
     Ok(response.map(|()| Full::default()))
 }
 
+/// An answer that ends the connection.
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
