@@ -173,9 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn close(mut self, close: Close) {
         let deadline = Deadline::after(self.close_within);
         let _ = timeout_at(deadline.at, async {
-            if self.websocket.close(Some(close.frame())).await.is_ok() {
-                while let Some(Ok(_)) = self.websocket.next().await {}
-            }
+            // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
+            let _ = self.websocket.close(Some(close.frame())).await;
+            let _ = self.websocket.flush().await;
+            while let Some(Ok(_)) = self.websocket.next().await {}
             // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
             // close frame: end our direction, then read the rest away.
             let stream = self.websocket.get_mut();
