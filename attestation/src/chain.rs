@@ -20,9 +20,10 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::aws_lc_rs::RSA_PKCS1_2048_8192_SHA256;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_cert::der::{Decode, Encode};
-use x509_cert::ext::pkix::{BasicConstraints, KeyUsage as KeyUsageBits};
+use x509_cert::ext::pkix::BasicConstraints;
 
 use crate::error::VerifyError;
+use crate::key_usage;
 use crate::token::X5C_CERTIFICATES;
 
 /// SHA-256 of Google's "Confidential Space Root CA" in DER, valid from 2024-01-19 to 2034-01-16.
@@ -192,12 +193,14 @@ pub(crate) fn validate(
     let leaf_der = CertificateDer::from(leaf_der.as_slice());
     let intermediates = [CertificateDer::from(intermediate_der.as_slice())];
     let root_der = CertificateDer::from(root_der.as_slice());
-    let leaf = parse(&leaf_der, 0)?;
-    for (index, other) in [(1, &intermediates[0]), (2, &root_der)] {
-        parse(other, index)?;
-    }
+    let leaf = read(&leaf_der, 0)?;
+    let above = [read(&intermediates[0], 1)?, read(&root_der, 2)?];
 
     let anchor = anchors.pinned(&root_der)?;
+    let leaf = leaf.map_err(VerifyError::Path)?;
+    for certificate in above {
+        certificate.map_err(VerifyError::Path)?;
+    }
     let roots = [anchor_from_trusted_cert(&root_der).map_err(VerifyError::Path)?];
 
     let usage = KeyUsage::required_if_present(EKU_TCG_EK_CERTIFICATE);
@@ -239,11 +242,17 @@ impl CertificateSummary {
     }
 }
 
-fn parse<'a>(der: &'a CertificateDer<'a>, index: usize) -> Result<EndEntityCert<'a>, VerifyError> {
-    EndEntityCert::try_from(der).map_err(|error| match error {
-        webpki::Error::BadDer | webpki::Error::TrailingData(_) => VerifyError::X5cDer { index },
-        other => VerifyError::Path(other),
-    })
+/// The outer error: these bytes are no certificate, a fault of `x5c`. The inner one: they are one that
+/// cannot be used (X.509 v1, unknown critical extension), a fault of the chain, which nobody looks at
+/// before the root is known to be pinned.
+fn read<'a>(
+    der: &'a CertificateDer<'a>,
+    index: usize,
+) -> Result<Result<EndEntityCert<'a>, webpki::Error>, VerifyError> {
+    match EndEntityCert::try_from(der) {
+        Err(webpki::Error::BadDer | webpki::Error::TrailingData(_)) => Err(VerifyError::X5cDer { index }),
+        read => Ok(read),
+    }
 }
 
 /// Says which certificate's dates were the matter; webpki does not.
@@ -280,12 +289,10 @@ fn validity(certificate: &x509_cert::Certificate) -> (u64, u64) {
 
 /// RFC 5280 §6.1.4 (n): if key usage is present, it must allow signing certificates. Google's intermediates have it.
 fn require_certificate_signing(intermediate: &[u8]) -> Result<(), VerifyError> {
-    let certificate =
-        x509_cert::Certificate::from_der(intermediate).map_err(|_| VerifyError::X5cDer { index: 1 })?;
-    match certificate.tbs_certificate().get_extension::<KeyUsageBits>() {
-        Ok(Some((_, usage))) if usage.key_cert_sign() => Ok(()),
-        Ok(None) => Ok(()),
-        _ => Err(VerifyError::IntermediateKeyUsage),
+    match key_usage::of(intermediate) {
+        Ok(Some(usage)) if !usage.key_cert_sign() => Err(VerifyError::IntermediateKeyUsage),
+        Ok(_) => Ok(()),
+        Err(_) => Err(VerifyError::X5cDer { index: 1 }),
     }
 }
 

@@ -5,9 +5,10 @@
 //! reads the other can be played against each other. RFC 7515 §4 and RFC 7519 §4 ask for unique names.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Parses an object whose member names are unique at every level.
@@ -103,8 +104,16 @@ impl<'de> Visitor<'de> for UniqueNames {
     }
 }
 
+/// A member's name, borrowed unless it was written with escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
+
 /// The outline of a JSON value that may be of the wrong type, borrowed from the input: enough to tell
 /// "x5c is a string" from "x5c has four entries" without building a tree.
+///
+/// What it leaves out is read as strictly as the rest: names are unique, strings are UTF-8, nesting is
+/// bounded. serde's `IgnoredAny` looks at none of these.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outline<'a> {
     Text(Cow<'a, str>),
@@ -174,7 +183,12 @@ impl<'de> Visitor<'de> for OutlineVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        let mut seen: BTreeSet<Cow<'de, str>> = BTreeSet::new();
+        while let Some((Name(name), _)) = members.next_entry::<Name<'de>, Outline<'de>>()? {
+            if !seen.insert(name) {
+                return Err(A::Error::custom("duplicate name"));
+            }
+        }
         Ok(Outline::Other("an object"))
     }
 }

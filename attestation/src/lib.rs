@@ -23,6 +23,7 @@ mod claims;
 mod error;
 mod inspect;
 pub mod json;
+mod key_usage;
 pub mod message;
 mod printable;
 mod report;

@@ -8,10 +8,10 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::error::VerifyError;
-use crate::json::Outline;
+use crate::json::{Name, Outline};
 use crate::message::MAX_TOKEN_BYTES;
 use crate::printable;
 
@@ -174,7 +174,8 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 "x5c" => header.x5c = Some(members.next_value()?),
                 other => {
                     header.has_crit |= other == "crit";
-                    members.next_value::<IgnoredAny>()?;
+                    // Read past, but not unread: a header that other parsers refuse is refused here.
+                    members.next_value::<Outline<'de>>()?;
                 }
             }
             if let Some(twice) = seen.replace(name) {
@@ -184,8 +185,3 @@ impl<'de> Visitor<'de> for HeaderVisitor {
         Ok(header)
     }
 }
-
-/// A member's name, borrowed unless it was written with escapes.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);

@@ -71,7 +71,7 @@ pub struct Verifier {
 pub struct VerifiedToken {
     claims: Claims,
     json: Map<String, Value>,
-    sha256: [u8; 32],
+    token: Token,
 }
 
 impl VerifiedToken {
@@ -87,7 +87,7 @@ impl VerifiedToken {
 
     /// SHA-256 of the whole token in hex, to name it in logs.
     pub fn sha256(&self) -> String {
-        hex::encode(self.sha256)
+        self.token.sha256()
     }
 }
 
@@ -146,7 +146,7 @@ impl Verifier {
         if let Some(first) = failed.next() {
             return Err(Failures { first, others: failed.collect(), claims: Some(Box::new(claims)) });
         }
-        Ok(VerifiedToken { claims, json, sha256: chain::sha256(text.as_bytes()) })
+        Ok(VerifiedToken { claims, json, token: token.clone() })
     }
 
     /// Issuer and times of claims that are authentic.
