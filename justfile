@@ -1,0 +1,27 @@
+# Daily chores; `just` alone lists them. Each line also works when typed by hand.
+
+_list:
+    @just --list
+
+# Play the whole scene on this machine
+run *ARGUMENTS:
+    scripts/run_local.sh {{ARGUMENTS}}
+
+# All tests
+test:
+    cargo test --workspace
+
+# What a reviewer would ask for
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
+    git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+
+# Verification against the bare RSA operations in it
+bench:
+    cargo bench --package policy --bench verification
+
+# Everything that must hold before a change lands
+ci:
+    .ci/run
