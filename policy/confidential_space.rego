@@ -209,7 +209,7 @@ cmd_override_verified if {
 default freshness_verified := false
 
 freshness_verified if {
-	floor(input.iat) == input.iat
+	input.iat % 1 == 0
 	input.iat <= input.session.now + 60
 	input.session.now - input.iat <= 300 + 60
 }

@@ -40,6 +40,12 @@ pub(crate) struct Rule {
     pub(crate) reads: Vec<Path>,
 }
 
+impl Rule {
+    pub(crate) fn reads_session_nonce(&self) -> bool {
+        self.reads.iter().any(|path| path.iter().eq(["input", facts::SESSION, "nonce"]))
+    }
+}
+
 impl Policy {
     /// Checks and compiles a policy, and checks that the baseline has what it reads.
     ///

@@ -5,7 +5,7 @@ use std::fmt;
 use attestation::VerifiedToken;
 use serde_json::{Map, Value};
 
-use crate::evaluate::{Judged, evaluate};
+use crate::evaluate::Judged;
 use crate::explain::{Explained, explain};
 use crate::{FactsForReading, Policy, SessionFacts};
 
@@ -111,7 +111,7 @@ impl Policy {
     /// named `session`, the name under which rules see our facts).
     pub fn decide(&self, token: &VerifiedToken, facts: &SessionFacts) -> Decision {
         let facts = FactsForReading::from(facts.clone());
-        let judged = evaluate(&self.inner, token.claims_json(), &facts);
+        let judged = Judged::new(&self.inner, token.claims_json(), &facts);
         let allowance = judged.allows().then(|| Allowance {
             token_sha256: token.sha256(),
             policy_sha256: self.policy_sha256().to_owned(),
@@ -122,14 +122,15 @@ impl Policy {
 
     /// Evaluates claims that may be anybody's, for looking at them offline and for testing policies.
     pub fn evaluate(&self, claims: &Map<String, Value>, facts: &FactsForReading) -> Evaluation {
-        Evaluation { judged: evaluate(&self.inner, claims, facts) }
+        Evaluation { judged: Judged::new(&self.inner, claims, facts) }
     }
 }
 
 impl Decision {
-    /// The policy's rules: `allow` first, the others in the order of the policy's text.
+    /// The policy's rules: `allow` first, the others in the order of the policy's text. The others decide
+    /// nothing beside `allow`, and are evaluated when first asked for.
     pub fn rules(&self) -> &[RuleOutcome] {
-        &self.judged.rules
+        self.judged.rules()
     }
 
     /// The checks that hold whatever the policy says.
@@ -172,7 +173,7 @@ impl Decision {
 impl Evaluation {
     /// The policy's rules: `allow` first, the others in the order of the policy's text.
     pub fn rules(&self) -> &[RuleOutcome] {
-        &self.judged.rules
+        self.judged.rules()
     }
 
     /// The checks that a decision makes whatever the policy says.

@@ -1,16 +1,17 @@
 //! One evaluation: the checks that hold whatever the policy says, and every rule of the policy.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use attestation::printable;
 use regorus::Value as Rego;
 use regorus::rvm::RegoVM;
+use regorus::rvm::vm::VmError;
 use regorus::utils::limits::ExecutionTimerConfig;
 use serde_json::{Map, Value};
 
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Rule};
 use crate::facts::{self, FactsForReading, SESSION, only_string};
 use crate::{Outcome, RuleOutcome};
 
@@ -24,60 +25,88 @@ const INSTRUCTION_LIMIT: usize = 100_000;
 /// the machine.
 const CLOCK_INTERVAL: NonZeroU32 = NonZeroU32::MIN.saturating_add(255);
 
+/// The place of `allow` among the rules.
+const ALLOW: usize = 0;
+
 /// Names of the checks that hold whatever the policy says.
 pub(crate) const SESSION_NONCE: &str = "session_nonce";
 pub(crate) const SESSION_AUDIENCE: &str = "session_audience";
 pub(crate) const SESSION_CLAIM: &str = "session_claim_absent";
 
-/// What an evaluation found, with all that is needed to explain it later.
+/// What an evaluation found, with all that is needed to report and explain it later.
+///
+/// The verdict rests on the checks and `allow`. The rules beside `allow` decide nothing, so they are run when
+/// somebody asks for them: they are half of an evaluation's cost.
 pub(crate) struct Judged {
     pub(crate) policy: Arc<Compiled>,
     pub(crate) input: Rego,
     pub(crate) audience: String,
     pub(crate) checks: Vec<RuleOutcome>,
-    pub(crate) rules: Vec<RuleOutcome>,
+    allow: Outcome,
+    nonce_is_known: bool,
+    rules: OnceLock<Vec<RuleOutcome>>,
 }
 
 impl Judged {
+    /// Evaluates the checks and `allow`.
+    pub(crate) fn new(policy: &Arc<Compiled>, claims: &Map<String, Value>, facts: &FactsForReading) -> Self {
+        let input = facts::input(claims, facts);
+        let allow = Machine::new(policy, &input).run(ALLOW);
+        Self {
+            policy: Arc::clone(policy),
+            input,
+            audience: facts.audience.clone(),
+            checks: session_checks(claims, facts),
+            allow,
+            nonce_is_known: facts.nonce.is_some(),
+            rules: OnceLock::new(),
+        }
+    }
+
     /// Whether data may be released: every check and `allow` are true.
     pub(crate) fn allows(&self) -> bool {
-        self.checks.iter().all(|check| check.outcome == Outcome::True) && self.allow_is_true()
+        self.checks.iter().all(|check| check.outcome == Outcome::True) && self.allow == Outcome::True
     }
 
     /// The same for reading offline, where a check may be left out.
     pub(crate) fn passes(&self) -> bool {
         let passed = |check: &RuleOutcome| matches!(check.outcome, Outcome::True | Outcome::NotChecked);
-        self.checks.iter().all(passed) && self.allow_is_true()
+        self.checks.iter().all(passed) && self.allow == Outcome::True
     }
 
-    fn allow_is_true(&self) -> bool {
-        self.rules.first().is_some_and(|allow| allow.outcome == Outcome::True)
+    /// `allow` and every other rule, all of them also after a failure: a refusal shows all its reasons.
+    pub(crate) fn rules(&self) -> &[RuleOutcome] {
+        self.rules.get_or_init(|| {
+            let mut machine = Machine::new(&self.policy, &self.input);
+            self.policy
+                .rules
+                .iter()
+                .enumerate()
+                .map(|(at, rule)| RuleOutcome {
+                    name: rule.name.clone(),
+                    outcome: self.outcome(&mut machine, at, rule),
+                })
+                .collect()
+        })
+    }
+
+    fn outcome(&self, machine: &mut Machine, at: usize, rule: &Rule) -> Outcome {
+        if at == ALLOW {
+            return self.allow.clone();
+        }
+        match machine.run(at) {
+            Outcome::True if !self.nonce_is_known && rule.reads_session_nonce() => Outcome::NotChecked,
+            outcome => outcome,
+        }
     }
 
     /// Names of all checks and rules that are not true, in order.
     pub(crate) fn failed(&self) -> impl Iterator<Item = &str> {
         self.checks
             .iter()
-            .chain(&self.rules)
+            .chain(self.rules())
             .filter(|rule| !matches!(rule.outcome, Outcome::True | Outcome::NotChecked))
             .map(|rule| rule.name.as_str())
-    }
-}
-
-/// Evaluates everything, also after a failure: a refusal shows all its reasons.
-pub(crate) fn evaluate(
-    policy: &Arc<Compiled>,
-    claims: &Map<String, Value>,
-    facts: &FactsForReading,
-) -> Judged {
-    let input = facts::input(claims, facts);
-    let rules = run_rules(policy, &input, facts.nonce.is_some());
-    Judged {
-        policy: Arc::clone(policy),
-        input,
-        audience: facts.audience.clone(),
-        checks: session_checks(claims, facts),
-        rules,
     }
 }
 
@@ -97,48 +126,38 @@ fn session_checks(claims: &Map<String, Value>, facts: &FactsForReading) -> Vec<R
     .into()
 }
 
-fn run_rules(policy: &Compiled, input: &Rego, nonce_is_known: bool) -> Vec<RuleOutcome> {
-    let rules = u32::try_from(policy.rules.len().max(1)).unwrap_or(u32::MAX);
-    let mut vm = RegoVM::new();
-    vm.load_program(Arc::clone(&policy.program));
-    vm.set_max_instructions(INSTRUCTION_LIMIT);
-    vm.set_execution_timer_config(Some(ExecutionTimerConfig {
-        limit: TIME_LIMIT / rules,
-        check_interval: CLOCK_INTERVAL,
-    }));
-    // Rules and data cannot collide: a baseline with the package's name is refused. Should they, all deny.
-    let ready = vm.set_data(policy.data.clone());
-    vm.set_input(input.clone());
+/// A virtual machine with program, baseline and input loaded, and its limits set.
+struct Machine {
+    vm: RegoVM,
+    /// Rules and data cannot collide, a baseline with the package's name is refused. Should they, all deny.
+    ready: Result<(), VmError>,
+}
 
-    let mut outcome = |at: usize| {
-        if let Err(error) = &ready {
+impl Machine {
+    fn new(policy: &Compiled, input: &Rego) -> Self {
+        let rules = u32::try_from(policy.rules.len().max(1)).unwrap_or(u32::MAX);
+        let mut vm = RegoVM::new();
+        vm.load_program(Arc::clone(&policy.program));
+        vm.set_max_instructions(INSTRUCTION_LIMIT);
+        vm.set_execution_timer_config(Some(ExecutionTimerConfig {
+            limit: TIME_LIMIT / rules,
+            check_interval: CLOCK_INTERVAL,
+        }));
+        let ready = vm.set_data(policy.data.clone());
+        vm.set_input(input.clone());
+        Self { vm, ready }
+    }
+
+    /// Runs the rule at this place, which is also that of its entry point.
+    fn run(&mut self, at: usize) -> Outcome {
+        if let Err(error) = &self.ready {
             return Outcome::Error(printable(&error.to_string()));
         }
-        match vm.execute_entry_point_by_index(at) {
+        match self.vm.execute_entry_point_by_index(at) {
             Ok(Rego::Bool(value)) => Outcome::of(value),
             Ok(Rego::Undefined) => Outcome::Undefined,
             Ok(_) => Outcome::Error("wanted a boolean, got another value".to_owned()),
             Err(error) => Outcome::Error(printable(&error.to_string())),
         }
-    };
-    policy
-        .rules
-        .iter()
-        .enumerate()
-        .map(|(at, rule)| {
-            let outcome = match outcome(at) {
-                Outcome::True if at > 0 && !nonce_is_known && rule.reads_session_nonce() => {
-                    Outcome::NotChecked
-                }
-                outcome => outcome,
-            };
-            RuleOutcome { name: rule.name.clone(), outcome }
-        })
-        .collect()
-}
-
-impl crate::compile::Rule {
-    fn reads_session_nonce(&self) -> bool {
-        self.reads.iter().any(|path| path.iter().eq(["input", SESSION, "nonce"]))
     }
 }

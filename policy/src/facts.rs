@@ -1,6 +1,5 @@
 //! What the relying party knows of its session, and the input that rules see: claims and `input.session`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use attestation::Nonce;
@@ -93,15 +92,14 @@ pub(crate) fn only_string<'a>(claims: &'a Map<String, Value>, name: &str) -> Opt
 /// The input: every claim as it came, except that one-element arrays of nonce and audience become the string,
 /// and `session`, which is ours alone.
 pub(crate) fn input(claims: &Map<String, Value>, facts: &FactsForReading) -> Rego {
-    let mut members: BTreeMap<Rego, Rego> =
-        claims.iter().map(|(name, value)| (Rego::from(name.as_str()), to_rego(value))).collect();
-    for name in ["aud", "eat_nonce"] {
-        if let Some(text) = only_string(claims, name) {
-            members.insert(Rego::from(name), Rego::from(text));
-        }
-    }
-    members.insert(Rego::from(SESSION), session(claims, facts));
-    Rego::from(members)
+    let claims_as_rules_see_them = claims.iter().filter(|(name, _)| *name != SESSION).map(|(name, value)| {
+        let only = match name.as_str() {
+            "aud" | "eat_nonce" => only_string(claims, name),
+            _ => None,
+        };
+        (name.as_str(), only.map_or_else(|| to_rego(value), Rego::from))
+    });
+    object(claims_as_rules_see_them.chain([(SESSION, session(claims, facts))]))
 }
 
 fn session(claims: &Map<String, Value>, facts: &FactsForReading) -> Rego {
@@ -109,15 +107,12 @@ fn session(claims: &Map<String, Value>, facts: &FactsForReading) -> Rego {
         Some(nonce) => Some(nonce.as_str()),
         None => only_string(claims, "eat_nonce"),
     };
-    let mut members = BTreeMap::from([
-        (Rego::from("now"), Rego::from(facts.now.as_secs())),
-        (Rego::from("role"), Rego::from(facts.role.as_str())),
-        (Rego::from("wire"), Rego::from(u64::from(facts.wire))),
-    ]);
-    if let Some(nonce) = nonce {
-        members.insert(Rego::from("nonce"), Rego::from(nonce));
-    }
-    Rego::from(members)
+    let always = [
+        ("now", Rego::from(facts.now.as_secs())),
+        ("role", Rego::from(facts.role.as_str())),
+        ("wire", Rego::from(u64::from(facts.wire))),
+    ];
+    object(always.into_iter().chain(nonce.map(|nonce| ("nonce", Rego::from(nonce)))))
 }
 
 /// The same value in regorus' terms. Nesting is bounded by the JSON parser, at 128.
@@ -133,13 +128,19 @@ pub(crate) fn to_rego(value: &Value) -> Rego {
         },
         Value::String(text) => Rego::from(text.as_str()),
         Value::Array(items) => Rego::from(items.iter().map(to_rego).collect::<Vec<_>>()),
-        Value::Object(members) => Rego::from(
-            members
-                .iter()
-                .map(|(name, value)| (Rego::from(name.as_str()), to_rego(value)))
-                .collect::<BTreeMap<_, _>>(),
-        ),
+        Value::Object(members) => object(members.iter().map(|(name, value)| (name.as_str(), to_rego(value)))),
     }
+}
+
+/// Inserting one by one is faster than [`Rego`]'s conversion from a map, which sorts and copies.
+fn object<'a>(members: impl Iterator<Item = (&'a str, Rego)>) -> Rego {
+    let mut object = Rego::new_object();
+    if let Ok(inside) = object.as_object_mut() {
+        for (name, value) in members {
+            inside.insert(Rego::from(name), value);
+        }
+    }
+    object
 }
 
 #[cfg(test)]
