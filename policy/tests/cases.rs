@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use attestation::Nonce;
@@ -68,8 +69,7 @@ impl Case {
             Shipped::Codelab => (PolicySource::Codelab, policy::CODELAB_BASELINE),
         };
         let baseline = merged(&serde_json::from_str(baseline).unwrap(), &self.data);
-        let baseline = Baseline::parse(&baseline.to_string()).unwrap();
-        let policy = Policy::compile(source, baseline).unwrap();
+        let policy = compiled(source, baseline.to_string());
         let usual = json!({
             "nonce": "fiQuFll+1NL8Fri2nnjwIG1qTV7mnmy9aOWfM3A43s0=",
             "audience": "uwear",
@@ -86,6 +86,16 @@ impl Case {
         };
         policy.evaluate(&object(merged(base, &self.input)), &facts)
     }
+}
+
+/// Most cases share one baseline, and compiling is what takes time.
+fn compiled(source: PolicySource, baseline: String) -> Policy {
+    static COMPILED: Mutex<BTreeMap<(String, String), Policy>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap();
+    let policy = compiled
+        .entry((source.name(), baseline.clone()))
+        .or_insert_with(|| Policy::compile(source, Baseline::parse(&baseline).unwrap()).unwrap());
+    policy.clone()
 }
 
 /// JSON merge patch, RFC 7396 §2.

@@ -440,7 +440,8 @@ fn every_key_that_a_policy_reads_has_to_be_there() {
 
 #[test]
 fn the_codelabs_baseline_loads_as_it_is_and_its_lists_may_not_be_empty() {
-    let rows: [(fn(&mut Value), bool); 5] = [
+    type Change = fn(&mut Value);
+    let rows: [(Change, bool); 5] = [
         (|_| {}, true),
         // The codelab's text before its placeholder is filled in.
         (|b| b["allowed_submods_container_image_digest"] = json!(["sha256:<USLEEP_IMAGE_DIGEST>"]), true),
