@@ -118,3 +118,14 @@ async fn sessions_that_do_not_finish_in_time_are_told_that_the_server_drains() {
     drop((has_token, waits_for_one));
     assert_eq!(words(&server.outcomes().await), ["draining", "draining"]);
 }
+
+#[tokio::test]
+async fn a_connection_that_is_no_session_yet_does_not_hold_up_the_end() {
+    let limits = Limits { handshake: Duration::from_secs(3600), ..Limits::default() };
+    let server = TestServer::start_with(limits, None, Duration::ZERO).await;
+    let _silent = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let mut client = Client::connect(server.address).await;
+    client.token().await;
+    let outcomes = tokio::time::timeout(Duration::from_secs(20), server.outcomes()).await.unwrap();
+    assert_eq!(words(&outcomes), ["draining", "draining"]);
+}

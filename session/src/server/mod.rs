@@ -155,7 +155,11 @@ impl<W: Workload> Server<W> {
         closing: CancellationToken,
     ) {
         let seat = admission.seat(peer.ip());
-        let upgraded = timeout(self.limits.handshake, self.upgrade(tcp, seat.is_some(), &admission)).await;
+        let upgrade = timeout(self.limits.handshake, self.upgrade(tcp, seat.is_some(), &admission));
+        let upgraded = tokio::select! {
+            () = closing.cancelled() => return debug!(outcome = "draining", "no session came about"),
+            upgraded = upgrade => upgraded,
+        };
         drop(handshake);
         let (connected, waiting) = match upgraded {
             Err(_) => return debug!(outcome = "lost", "TLS and the upgrade took too long"),
