@@ -91,6 +91,9 @@ pub enum AnchorError {
     /// Basic constraints do not say CA.
     #[error("not a CA certificate")]
     NotACa,
+    /// Path length 0: webpki does not look at an anchor's, and every token's chain has an intermediate.
+    #[error("the root allows no intermediate below it: wanted a path length of 1 or more, or none, got 0")]
+    PathLength,
     /// No certificate at all.
     #[error("no certificate")]
     None,
@@ -160,7 +163,11 @@ impl Anchor {
             return Err(AnchorError::NotSelfSigned);
         }
         match tbs.get_extension::<BasicConstraints>() {
-            Ok(Some((_, constraints))) if constraints.ca => {}
+            Ok(Some((_, constraints))) if !constraints.ca => return Err(AnchorError::NotACa),
+            Ok(Some((_, constraints))) if constraints.path_len_constraint == Some(0) => {
+                return Err(AnchorError::PathLength);
+            }
+            Ok(Some(_)) => {}
             _ => return Err(AnchorError::NotACa),
         }
         Ok(Self { sha256: sha256(der), validity: OnceLock::from(validity(&certificate)) })
@@ -290,9 +297,10 @@ fn validity(certificate: &x509_cert::Certificate) -> (u64, u64) {
 /// RFC 5280 §6.1.4 (n): if key usage is present, it must allow signing certificates. Google's intermediates have it.
 fn require_certificate_signing(intermediate: &[u8]) -> Result<(), VerifyError> {
     match key_usage::of(intermediate) {
-        Ok(Some(usage)) if !usage.key_cert_sign() => Err(VerifyError::IntermediateKeyUsage),
-        Ok(_) => Ok(()),
-        Err(_) => Err(VerifyError::X5cDer { index: 1 }),
+        Ok(None) => Ok(()),
+        Ok(Some(usage)) if usage.key_cert_sign() => Ok(()),
+        // What cannot be read allows nothing.
+        Ok(Some(_)) | Err(_) => Err(VerifyError::IntermediateKeyUsage),
     }
 }
 
