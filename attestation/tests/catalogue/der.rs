@@ -2,12 +2,14 @@
 
 use mock_launcher::Key;
 use mock_launcher::rcgen::SigningKey as _;
-use x509_cert::der::{Decode as _, Header, Length, Reader as _, SliceReader, TagNumber};
+use x509_cert::der::{Decode as _, Header, Reader as _, SliceReader};
 
 /// DER of `sha256WithRSAEncryption`, 1.2.840.113549.1.1.11 (RFC 8017 §A.2.4).
 pub const SHA256_WITH_RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11];
 /// DER of `sha1WithRSAEncryption`, 1.2.840.113549.1.1.5, of the same length.
 pub const SHA1_WITH_RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5];
+/// DER of `sha384WithRSAEncryption`, 1.2.840.113549.1.1.12, of the same length.
+pub const SHA384_WITH_RSA: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12];
 /// DER of `rsaEncryption`, 1.2.840.113549.1.1.1, the algorithm of a public key.
 pub const RSA_ENCRYPTION: &[u8] = &[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 /// DER of `id-RSASSA-PSS`, 1.2.840.113549.1.1.10, of the same length.
@@ -19,7 +21,7 @@ pub fn members(sequence: &[u8]) -> Vec<Vec<u8>> {
     let header = Header::decode(&mut reader).unwrap();
     let mut content = SliceReader::new(reader.read_slice(header.length()).unwrap()).unwrap();
     let mut members = Vec::new();
-    while content.remaining_len() > Length::ZERO {
+    while !content.is_finished() {
         members.push(content.tlv_bytes().unwrap().to_vec());
     }
     members
@@ -55,17 +57,21 @@ pub fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     sequence(&[integer(modulus), integer(exponent)])
 }
 
-/// A certificate whose `TBSCertificate` is changed, signed by `issuer` with sha256WithRSA.
-pub fn resigned(certificate: &[u8], issuer: &Key, change: impl FnOnce(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+/// A certificate with other fields in its `TBSCertificate`, signed anew.
+pub fn rebuilt(
+    certificate: &[u8],
+    sign: impl FnOnce(&[u8]) -> Vec<u8>,
+    change: impl FnOnce(&mut Vec<Vec<u8>>),
+) -> Vec<u8> {
     let [tbs, algorithm, _signature] = parts(certificate);
     let mut fields = members(&tbs);
     change(&mut fields);
     let tbs = sequence(&fields);
-    let signature = issuer.key_pair().sign(&tbs).unwrap();
+    let signature = sign(&tbs);
     with_signature(tbs, algorithm, &signature)
 }
 
-/// The same `TBSCertificate` with every occurrence of `from` replaced, and a signature made elsewhere.
+/// A certificate with every occurrence of `from` replaced, signed anew.
 pub fn replaced(certificate: &[u8], from: &[u8], to: &[u8], sign: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let [tbs, algorithm, _signature] = parts(certificate);
     let [tbs, algorithm] = [tbs, algorithm].map(|part| replace(&part, from, to));
@@ -73,9 +79,20 @@ pub fn replaced(certificate: &[u8], from: &[u8], to: &[u8], sign: impl FnOnce(&[
     with_signature(tbs, algorithm, &signature)
 }
 
-/// Whether a field of a `TBSCertificate` is its version or its extensions: explicit, context-specific.
-pub fn is_tagged(field: &[u8], number: TagNumber) -> bool {
-    field.first() == Some(&(0xa0 | u8::try_from(number.value()).unwrap()))
+/// A certificate whose outer algorithm is no longer the one inside.
+pub fn with_outer_algorithm(certificate: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let [tbs, algorithm, signature] = parts(certificate);
+    sequence(&[tbs, replace(&algorithm, from, to), signature])
+}
+
+/// What `key` signs with sha256WithRSA.
+pub fn by(key: &Key) -> impl FnOnce(&[u8]) -> Vec<u8> {
+    |tbs| key.key_pair().sign(tbs).unwrap()
+}
+
+/// Turns the fields of a version 3 certificate into those of version 1: no version, no extensions.
+pub fn to_version_1(fields: &mut Vec<Vec<u8>>) {
+    fields.retain(|field| field.first().is_some_and(|tag| tag & 0xe0 != 0xa0));
 }
 
 fn parts(certificate: &[u8]) -> [Vec<u8>; 3] {
@@ -92,7 +109,6 @@ fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let places: Vec<usize> =
         (0..bytes.len()).filter(|at| bytes.get(*at..at + from.len()) == Some(from)).collect();
-    assert!(!places.is_empty(), "nothing to replace");
     for at in places {
         bytes[at..at + to.len()].copy_from_slice(to);
     }

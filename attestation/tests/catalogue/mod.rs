@@ -13,12 +13,15 @@
 // Every test file uses its own part.
 #![allow(dead_code, unreachable_pub)]
 
+mod certificates;
 mod chain;
 mod claims;
 mod der;
 mod header;
 mod odd_keys;
 mod signature;
+mod times;
+mod x5c;
 
 use attestation::VerifyError;
 use base64::Engine as _;
@@ -80,6 +83,7 @@ pub fn genuine(now: u64) -> Vec<Genuine> {
     let groups = [
         header::genuine(&forge),
         chain::genuine(&forge),
+        certificates::genuine(&forge),
         claims::genuine(&forge),
         claims::neighbours(&forge),
     ];
@@ -215,7 +219,8 @@ fn jwk(key: &Key) -> Value {
 /// A PEM section (RFC 7468), 64 characters a line.
 fn pem(label: &str, der: &[u8]) -> String {
     let base64 = STANDARD.encode(der);
-    let lines: Vec<&str> = base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let lines: Vec<&str> =
+        base64.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest;
-use mock_launcher::{Key, KeyKind, assemble};
+use mock_launcher::{Key, KeyKind};
 use rsa::pkcs8::DecodePrivateKey as _;
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
 use rsa::{BigUint, Pkcs1v15Sign, RsaPrivateKey, rand_core};
@@ -56,9 +56,9 @@ impl OddKey {
         self.0.n().to_bytes_be()
     }
 
-    /// A token with a sound RS256 signature by this key.
-    pub fn rs256(&self, signing_input: &str) -> String {
-        assemble(signing_input, &self.padded(SHA256_INFO, &sha256(signing_input)))
+    /// A sound RS256 signature by this key.
+    pub fn rs256(&self, signing_input: &str) -> Vec<u8> {
+        self.padded(SHA256_INFO, &sha256(signing_input.as_bytes()))
     }
 
     /// PKCS #1 v1.5 type 1 padding around any bytes, signed.
@@ -68,9 +68,9 @@ impl OddKey {
     }
 }
 
-/// SHA-256 of a text.
-pub fn sha256(text: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+/// SHA-256 of bytes.
+pub fn sha256(bytes: &[u8]) -> Vec<u8> {
+    digest::digest(&digest::SHA256, bytes).as_ref().to_vec()
 }
 
 /// SHA-1 of bytes.
