@@ -340,7 +340,7 @@ impl Approved {
         let Connected { mut link, limits, .. } = connected;
         // An approval without an allowance cannot be made; if it could, nothing would leave.
         let _allowance = decision.into_allowance().map_err(|_| ReleaseError::NotAllowed)?;
-        if let Some(error) = link.already_closed() {
+        if let Some(error) = link.already_closed().await {
             return Err(ReleaseError::NotBegun(error));
         }
         let message = Message::Binary(bytes::Bytes::from_owner(phi.into_inner()));

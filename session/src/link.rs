@@ -96,6 +96,9 @@ impl Deadline {
     }
 }
 
+/// Control frames that are read past in one look at a peer, so that one who sends nothing else cannot hold us up.
+const CONTROL_FRAMES_IN_A_ROW: usize = 16;
+
 /// An open websocket over `S`.
 #[derive(Debug)]
 pub(crate) struct Link<S> {
@@ -156,17 +159,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Whether the peer has already closed: does not wait.
-    pub(crate) fn already_closed(&mut self) -> Option<LinkError> {
+    /// Whether the peer has closed, or spoken out of turn, as far as this machine has heard of it. Does not
+    /// wait for the peer.
+    pub(crate) async fn already_closed(&mut self) -> Option<LinkError> {
         use futures_util::FutureExt;
-        match self.websocket.next().now_or_never()? {
-            None => Some(LinkError::Ended),
-            Some(Err(error)) => Some(self.explain(error)),
-            Some(Ok(Message::Close(frame))) => Some(closed(frame)),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => None,
-            Some(Ok(Message::Text(_))) => Some(LinkError::WrongType { wanted: "silence", got: "text" }),
-            Some(Ok(Message::Binary(_))) => Some(LinkError::WrongType { wanted: "silence", got: "binary" }),
+        // The socket is only looked at again once the runtime has asked the system for news.
+        tokio::task::yield_now().await;
+        for _ in 0..CONTROL_FRAMES_IN_A_ROW {
+            return match self.websocket.next().now_or_never()? {
+                None => Some(LinkError::Ended),
+                Some(Err(error)) => Some(self.explain(error)),
+                Some(Ok(Message::Close(frame))) => Some(closed(frame)),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Text(_))) => Some(LinkError::WrongType { wanted: "silence", got: "text" }),
+                Some(Ok(Message::Binary(_))) => {
+                    Some(LinkError::WrongType { wanted: "silence", got: "binary" })
+                }
+            };
         }
+        None
     }
 
     /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.
