@@ -2,7 +2,7 @@
 //! anything is dialled.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,9 @@ use crate::exit::Failure;
 
 /// Largest file of root certificates, in bytes: some hundred certificates.
 const MAX_ROOT_BYTES: usize = 256 * 1024;
+
+/// What to do about a file that is none of the wanted kind.
+const RIGHT_FILE: &str = "check that it is the right file";
 
 /// Where the baseline is looked for, here and beside the program.
 const DEFAULT_BASELINE: &str = "policy/baseline.json";
@@ -121,26 +124,57 @@ pub(crate) fn phi(file: &Path) -> Result<Phi, Failure> {
             "correct the file; `usleep analyze FILE` checks it offline",
         )
     })?;
-    Phi::new(bytes).map_err(|error| Failure::usage(format!("health data {}: {error}", shown(file)), ""))
+    Phi::new(bytes)
+        .map_err(|error| Failure::usage(format!("health data {}: {error}", shown(file)), RIGHT_FILE))
 }
 
 pub(crate) fn token(file: &Path) -> Result<Token, Failure> {
     // One byte more than the largest token, for the line break at the end of a text file.
     let text = text(read(file, "token", MAX_TOKEN_BYTES + 1)?, "token", file)?;
     let text = text.trim_end();
-    Token::new(text).map_err(|error| Failure::usage(format!("token {}: {error}", shown(file)), ""))
+    Token::new(text).map_err(|error| Failure::usage(format!("token {}: {error}", shown(file)), RIGHT_FILE))
 }
 
-/// A new file for the result, which only its owner can read. Made before the release: a result that cannot be
-/// kept is no reason to send anything.
-pub(crate) fn result_file(file: &Path) -> Result<File, Failure> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(|error| {
-        let next = match error.kind() {
-            io::ErrorKind::AlreadyExists => "name a file that does not exist: a result is never overwritten",
-            _ => "name a file in a folder that exists and may be written",
-        };
-        Failure::usage(format!("result file {}: {error}", shown(file)), next)
-    })
+/// A new file for the result, which only its owner can read. It is removed again unless a result is kept in it:
+/// a second try must not stumble over the first.
+pub(crate) struct ResultFile {
+    file: File,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl ResultFile {
+    /// Made before the release: a result that cannot be kept is no reason to send anything.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+            Ok(file) => Ok(Self { file, path: path.to_owned(), kept: false }),
+            Err(error) => {
+                let next = match error.kind() {
+                    io::ErrorKind::AlreadyExists => {
+                        "name a file that does not exist: a result is never overwritten"
+                    }
+                    _ => "name a file in a folder that exists and may be written",
+                };
+                Err(Failure::usage(format!("result file {}: {error}", shown(path)), next))
+            }
+        }
+    }
+
+    pub(crate) fn keep(&mut self, result: &[u8]) -> io::Result<()> {
+        self.file.write_all(result)?;
+        self.file.sync_all()?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for ResultFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            // Ours and empty; if it cannot be removed, the next call says that it is there.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
@@ -148,7 +182,8 @@ fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
         let next = match error.kind() {
             io::ErrorKind::NotFound => "check the path",
             io::ErrorKind::PermissionDenied => "make it readable for this user",
-            _ => "",
+            io::ErrorKind::IsADirectory => "name a file, not a folder",
+            _ => "check the file and its disk",
         };
         Failure::usage(format!("{what} {}: {error}", shown(file)), next)
     };
@@ -163,7 +198,7 @@ fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     if bytes.len() > limit {
         return Err(Failure::usage(
             format!("{what} {}: too large, wanted at most {limit} bytes", shown(file)),
-            "",
+            RIGHT_FILE,
         ));
     }
     Ok(std::mem::take(&mut *bytes))
@@ -171,7 +206,7 @@ fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
 
 fn text(bytes: Vec<u8>, what: &str, file: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes)
-        .map_err(|_| Failure::usage(format!("{what} {}: not UTF-8 text", shown(file)), ""))
+        .map_err(|_| Failure::usage(format!("{what} {}: not UTF-8 text", shown(file)), RIGHT_FILE))
 }
 
 fn shown(file: &Path) -> String {

@@ -3,9 +3,6 @@
 //! The order is not this file's to choose: each stage is a type of the `session` crate that only the stage
 //! before can make, and only an approved one can send.
 
-use std::fs::File;
-use std::io::Write;
-
 use attestation::{Phi, Token};
 use rustls_pki_types::UnixTime;
 use session::client::{Answer, Approved, Attested, Connected, ReleaseError, Released};
@@ -13,8 +10,9 @@ use session::{ConnectError, Endpoint, Limits, LinkError, connect};
 use sleep::Analysis;
 
 use crate::cli::{Format, ReleaseArguments};
+use crate::clock::span;
 use crate::exit::{Exit, Failure};
-use crate::load::{self, Judge};
+use crate::load::{self, Judge, ResultFile};
 use crate::report::Report;
 use crate::text::{Printer, short};
 
@@ -23,7 +21,7 @@ struct Release {
     endpoint: Endpoint,
     judge: Judge,
     phi: Phi,
-    result_file: Option<File>,
+    result_file: Option<ResultFile>,
     print_result: bool,
     require_result: bool,
     /// Whether every check is to be spelt out also when all is well.
@@ -38,7 +36,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     };
     let judge = load::judge(&arguments.acceptance)?;
     let phi = load::phi(phi)?;
-    let result_file = arguments.result.as_deref().map(load::result_file).transpose()?;
+    let result_file = arguments.result.as_deref().map(ResultFile::create).transpose()?;
     let mut report = Report::new(&judge);
     report.endpoint = Some(endpoint.to_string());
     let mut release = Release {
@@ -195,8 +193,7 @@ impl Release {
         };
         let analysis = Analysis::parse(answer.expose().as_bytes()).map_err(|error| invalid(&error))?;
         if let Some(file) = &mut self.result_file {
-            let written = file.write_all(answer.expose().as_bytes()).and_then(|()| file.sync_all());
-            written.map_err(|error| {
+            file.keep(answer.expose().as_bytes()).map_err(|error| {
                 Failure::new(Exit::Unexpected, format!("writing the result: {error}"), AFTER_RELEASE)
             })?;
         }
@@ -221,6 +218,10 @@ fn outcomes(rules: &[policy::RuleOutcome]) -> impl Iterator<Item = (&str, String
 }
 
 fn not_connected(error: &ConnectError) -> Failure {
+    if let ConnectError::Busy { retry_after: Some(wait) } = error {
+        let next = format!("try again in {}", span(wait.as_secs()));
+        return Failure::new(Exit::NotReached, format!("{error}; nothing was sent"), next);
+    }
     let (exit, next) = match error {
         ConnectError::Name { .. } => (Exit::Usage, "give an IP address or a host name"),
         ConnectError::Resolve { .. } => (Exit::NotReached, "check the name, or give the IP address"),
