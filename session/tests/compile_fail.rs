@@ -1,0 +1,38 @@
+//! What must not compile: each file in `compile_fail/` breaks one promise of the types, and the compiler's
+//! words stand beside it.
+//!
+//! After a change of the compiler's wording: `TRYBUILD=overwrite cargo test -p session --test compile_fail`, and
+//! read the difference.
+
+use attestation::VerifiedToken;
+use policy::{Allowance, Decision};
+use serde::de::DeserializeOwned;
+use session::client::{Approved, Attested, Connected};
+
+#[test]
+fn what_would_release_data_without_proof_does_not_compile() {
+    trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
+}
+
+/// Two ways to be `Ambiguous`, one for every type and one for those that can be read from a file: only
+/// where the second does not apply the compiler knows which is meant.
+trait Ambiguous<Way> {
+    fn only_one_way() {}
+}
+
+struct Deserialized;
+
+impl<T> Ambiguous<()> for T {}
+impl<T: DeserializeOwned> Ambiguous<Deserialized> for T {}
+
+/// Compiles if no proof can be read from a file; the list of types in the compiler's own words would change
+/// with every release.
+#[test]
+fn no_proof_can_be_deserialized() {
+    <VerifiedToken as Ambiguous<_>>::only_one_way();
+    <Allowance as Ambiguous<_>>::only_one_way();
+    <Decision as Ambiguous<_>>::only_one_way();
+    <Connected as Ambiguous<_>>::only_one_way();
+    <Attested as Ambiguous<_>>::only_one_way();
+    <Approved as Ambiguous<_>>::only_one_way();
+}

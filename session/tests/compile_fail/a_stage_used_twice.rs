@@ -1,0 +1,22 @@
+//! Each step consumes the stage that it starts from.
+
+use attestation::{Phi, Token, Verifier};
+use rustls::pki_types::UnixTime;
+use session::client::{Approved, Attested, Connected};
+
+fn attest_twice(connected: Connected, verifier: &Verifier, token: &Token, now: UnixTime) {
+    let _ = connected.attest(verifier, token, now);
+    let _ = connected.attest(verifier, token, now);
+}
+
+fn decide_twice(attested: Attested, policy: &policy::Policy, now: UnixTime) {
+    let _ = attested.decide(policy, "uwear", now);
+    let _ = attested.decide(policy, "somebody else", now);
+}
+
+async fn release_twice(approved: Approved, first: Phi, second: Phi) {
+    let _ = approved.release(first).await;
+    let _ = approved.release(second).await;
+}
+
+fn main() {}
