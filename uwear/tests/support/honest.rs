@@ -1,0 +1,72 @@
+//! An honest USleep: the project's own server behind the mock launcher, which keeps what it received.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attestation::Phi;
+use launcher::Launcher;
+use mock_launcher::{Builder, MockLauncher, Running};
+use session::server::{PhiInvalid, Reply};
+use session::{Identity, Limits, Server, Workload};
+use sleep::{Analysis, Night, RuleSet};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+pub struct Honest {
+    pub address: SocketAddr,
+    received: Received,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
+    _mock: Running,
+    _folder: TempDir,
+}
+
+type Received = Arc<Mutex<Vec<Vec<u8>>>>;
+
+struct Analyst(Received);
+
+impl Workload for Analyst {
+    fn answer(&self, phi: &Phi) -> Result<Reply, PhiInvalid> {
+        self.0.lock().unwrap().push(phi.expose().to_vec());
+        let night = Night::parse(phi.expose()).map_err(|error| PhiInvalid(error.to_string()))?;
+        let json = Analysis::new(&night, RuleSet::Codelab).to_json().unwrap();
+        Ok(Reply::new(Zeroizing::new(String::from_utf8(json.to_vec()).unwrap())))
+    }
+}
+
+impl Honest {
+    pub async fn start() -> Self {
+        Self::with(|mock| mock, Limits::default()).await
+    }
+
+    pub async fn with(mock: impl FnOnce(Builder) -> Builder, limits: Limits) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mock = mock(MockLauncher::builder(super::tokens::pki()));
+        let mock = mock.start(folder.path().join("teeserver.sock")).await.unwrap();
+        let received = Received::default();
+        let server = Server::new(
+            Identity::generate().unwrap(),
+            Arc::new(Launcher::new(mock.socket())),
+            "uwear",
+            Analyst(Arc::clone(&received)),
+            limits,
+        )
+        .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(server.serve(listener, shutdown.clone(), Duration::from_secs(10)));
+        Self { address, received, shutdown, serving, _mock: mock, _folder: folder }
+    }
+
+    /// Lets the sessions under way end, and says which messages of PHI arrived.
+    pub async fn received(self) -> Vec<Vec<u8>> {
+        self.shutdown.cancel();
+        self.serving.await.unwrap();
+        std::mem::take(&mut self.received.lock().unwrap())
+    }
+}

@@ -1,0 +1,228 @@
+//! The data owner of the tests: her files, her calls of the real program, and what came of them.
+
+// Every test file uses its own part.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::indexing_slicing)]
+
+pub mod certificate;
+pub mod honest;
+pub mod scripted;
+pub mod tokens;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// The health data of the tests. Nothing of it may show up where it does not belong, so its values are
+/// ones that nothing else has.
+pub const PHI: &str = r#"{"name":"canary-name","age":29,"sleep":{"light":{"minutes":270.8317},"deep":{"minutes":134.6229},"rem":{"minutes":104.5457}}}"#;
+
+/// What would betray [`PHI`], with the total that is computed from it.
+const CANARIES: [&str; 5] = ["canary-name", "270.8317", "134.6229", "104.5457", "510.0003"];
+
+/// No run of the program takes as long, whatever the server does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The baseline that the project ships: it approves the mock's identity.
+pub fn shipped_baseline() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/baseline.json")
+}
+
+/// A folder with the owner's files.
+pub struct Owner(TempDir);
+
+impl Owner {
+    pub fn new() -> Self {
+        let owner = Self(tempfile::tempdir().unwrap());
+        owner.file("phi.json", PHI);
+        owner
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// `uwear release` with everything it needs, against a server with the mock's root.
+    pub fn release(&self, address: SocketAddr) -> Uwear {
+        self.uwear()
+            .arg("release")
+            .arg(address.to_string())
+            .args(["--phi", "phi.json"])
+            .option("--baseline", shipped_baseline())
+            .option("--root", tokens::root_file())
+    }
+
+    /// The program, run in the owner's folder.
+    pub fn uwear(&self) -> Uwear {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_uwear"));
+        // Whoever runs the tests may have settings of their own.
+        command.env_clear().current_dir(self.0.path()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Uwear { command, input: None, may_show_the_result: false }
+    }
+}
+
+/// A call of the program.
+pub struct Uwear {
+    pub command: Command,
+    input: Option<Vec<u8>>,
+    may_show_the_result: bool,
+}
+
+impl Uwear {
+    pub fn arg(mut self, argument: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.arg(argument);
+        self
+    }
+
+    pub fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(arguments);
+        self
+    }
+
+    pub fn option(self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.arg(name).arg(value)
+    }
+
+    pub fn env(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn json(self) -> Self {
+        self.args(["--format", "json"])
+    }
+
+    pub fn print_result(mut self) -> Self {
+        self.may_show_the_result = true;
+        self.arg("--print-result")
+    }
+
+    /// Something to read on standard input.
+    pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.command.stdin(Stdio::piped());
+        self.input = Some(bytes.into());
+        self
+    }
+
+    /// Runs it to its end. Unless the result is asked for, nothing it writes may betray the PHI.
+    pub async fn ends(mut self) -> Ended {
+        let mut child = self.command.spawn().unwrap();
+        if let Some(input) = self.input {
+            let mut stdin = child.stdin.take().unwrap();
+            // A program that refuses its input early closes the pipe.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stdin, &input).await;
+        }
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output());
+        let output = output.await.expect("the program hangs").unwrap();
+        let ended = Ended {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        for canary in CANARIES {
+            let shown = self.may_show_the_result || !ended.stdout.contains(canary);
+            assert!(shown && !ended.stderr.contains(canary), "PHI was shown: {ended}");
+        }
+        assert!(!ended.stderr.contains("panicked"), "{ended}");
+        ended
+    }
+}
+
+/// How the program ended, and what it said.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "exit {:?}\n--- stdout\n{}--- stderr\n{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn with_code(self, wanted: i32) -> Self {
+        assert_eq!(self.code, Some(wanted), "{self}");
+        self
+    }
+
+    /// Each of these is on standard output or standard error.
+    #[track_caller]
+    pub fn says(self, words: &[&str]) -> Self {
+        for words in words {
+            assert!(self.stdout.contains(words) || self.stderr.contains(words), "no {words:?}: {self}");
+        }
+        self
+    }
+
+    /// Nothing on standard output; on standard error one line that says what and where, and one that says what to do next.
+    #[track_caller]
+    pub fn with_one_complaint(self, words: &[&str]) -> Self {
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let [complaint, next] = lines[..] else { panic!("wanted a complaint and a next step: {self}") };
+        assert!(complaint.starts_with("uwear: ") && self.stdout.is_empty(), "{self}");
+        assert!(next.starts_with("      next     ") && next.len() > 20, "{self}");
+        for words in words {
+            assert!(complaint.contains(words), "no {words:?}: {self}");
+        }
+        self
+    }
+
+    /// The one object on standard output, and nothing beside it.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.stdout.lines().count(), 1, "{self}");
+        let object: Value = serde_json::from_str(&self.stdout).unwrap();
+        assert!(object.is_object(), "{self}");
+        object
+    }
+}
+
+/// Names of the checks and rules of a JSON report that came to `ok`, `allow` left out.
+pub fn named(report: &Value, ok: Option<bool>) -> BTreeSet<String> {
+    let rows = ["checks", "rules"].into_iter().flat_map(|part| report[part].as_array().unwrap());
+    rows.filter(|row| row["name"] != "allow" && row["ok"].as_bool() == ok)
+        .map(|row| row["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Runs the rows of a table side by side, each to its end, so that one run shows all rows that are wrong. Only so
+/// many at once that a busy machine keeps the program's own time limits.
+pub async fn all_pass(rows: impl IntoIterator<Item = impl Future<Output = ()> + Send + 'static>) {
+    let room = Arc::new(Semaphore::new(6));
+    let mut running = JoinSet::new();
+    for row in rows {
+        let room = Arc::clone(&room);
+        running.spawn(async move {
+            let _room = room.acquire_owned().await;
+            row.await;
+        });
+    }
+    let mut failed = 0;
+    while let Some(ended) = running.join_next().await {
+        failed += usize::from(ended.is_err());
+    }
+    assert_eq!(failed, 0, "rows that failed");
+}
+
+pub fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
