@@ -1,10 +1,12 @@
 //! What comes out of an evaluation. Only a [`Decision`] about a verified token can become an [`Allowance`].
 
 use std::fmt;
+use std::sync::Arc;
 
 use attestation::VerifiedToken;
 use serde_json::{Map, Value};
 
+use crate::compile::Compiled;
 use crate::evaluate::Judged;
 use crate::explain::{Explained, explain};
 use crate::{FactsForReading, Policy, SessionFacts};
@@ -64,27 +66,28 @@ pub struct RuleOutcome {
 /// Permission to release data over the session for which it was decided.
 ///
 /// It exists only inside a [`Decision`] that allows, and is given up once. It names what it rests on.
-#[derive(Debug)]
 pub struct Allowance {
-    token_sha256: String,
-    policy_sha256: String,
-    baseline_sha256: String,
+    policy: Arc<Compiled>,
 }
 
 impl Allowance {
-    /// SHA-256 of the token that was judged, in hex.
-    pub fn token_sha256(&self) -> &str {
-        &self.token_sha256
-    }
-
     /// SHA-256 of the policy's text, in hex.
     pub fn policy_sha256(&self) -> &str {
-        &self.policy_sha256
+        &self.policy.policy_sha256
     }
 
     /// SHA-256 of the baseline's text, in hex.
     pub fn baseline_sha256(&self) -> &str {
-        &self.baseline_sha256
+        self.policy.baseline.sha256()
+    }
+}
+
+impl fmt::Debug for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Allowance")
+            .field("policy_sha256", &self.policy_sha256())
+            .field("baseline_sha256", &self.baseline_sha256())
+            .finish()
     }
 }
 
@@ -112,11 +115,7 @@ impl Policy {
     pub fn decide(&self, token: &VerifiedToken, facts: &SessionFacts) -> Decision {
         let facts = FactsForReading::from(facts.clone());
         let judged = Judged::new(&self.inner, token.claims_json(), &facts);
-        let allowance = judged.allows().then(|| Allowance {
-            token_sha256: token.sha256(),
-            policy_sha256: self.policy_sha256().to_owned(),
-            baseline_sha256: self.baseline_sha256().to_owned(),
-        });
+        let allowance = judged.allows().then(|| Allowance { policy: Arc::clone(&self.inner) });
         Decision { judged, allowance }
     }
 
