@@ -123,7 +123,8 @@ kill -TERM "$usleep"
 wait "$usleep" || true
 wait "$usleep_collector" || true
 printf '\n--- USleep --------------------------------------------------------------\n'
-cat "$work/usleep.out"
+received=$(grep '^USleep received ' "$work/usleep.out" || true)
+grep -v '^USleep received ' "$work/usleep.out" || true
 printf '\n'
 
 if [[ $unauthorized == no ]]; then
@@ -131,7 +132,7 @@ if [[ $unauthorized == no ]]; then
   exit "$uwear_exit"
 fi
 
-printf 'uwear exited with %s\n' "$uwear_exit"
+printf 'uwear exited with %s\n%s\n' "$uwear_exit" "$received"
 failed=no
 expect() { # expect FILE LINE
   if ! grep -qF -- "$2" "$work/$1"; then
