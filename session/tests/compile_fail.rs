@@ -9,8 +9,18 @@ use policy::{Allowance, Decision};
 use serde::de::DeserializeOwned;
 use session::client::{Approved, Attested, Connected};
 
+/// The release of the compiler whose words stand beside the files; other releases word errors differently.
+const WORDS_OF: &str = "rustc 1.95.";
+
 #[test]
 fn what_would_release_data_without_proof_does_not_compile() {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = std::process::Command::new(rustc).arg("--version").output().unwrap().stdout;
+    let version = String::from_utf8_lossy(&version);
+    if !version.starts_with(WORDS_OF) {
+        eprintln!("LEFT OUT: the wanted errors are worded as by {WORDS_OF}*, this is {version}");
+        return;
+    }
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }
 
