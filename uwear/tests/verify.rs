@@ -1,0 +1,296 @@
+//! The same checks offline: `uwear verify` on token files, of the mock and of Google, and `uwear inspect`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+#[path = "../../attestation/tests/vectors/mod.rs"]
+mod vectors;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use support::{Ended, Owner, Uwear, named, set, shipped_baseline, tokens};
+
+const NONCE: &str = "fiQuFll+1NL8Fri2nnjwIG1qTV7mnmy9aOWfM3A43s0=";
+
+/// `uwear verify token.jwt` with the mock's root.
+fn verify(owner: &Owner) -> Uwear {
+    let called = owner.uwear().args(["verify", "token.jwt"]).option("--root", tokens::root_file());
+    called.option("--baseline", shipped_baseline())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_token_is_accepted() {
+    let owner = Owner::new();
+    owner.file("token.jwt", tokens::token(NONCE, &json!({})));
+    let ended = verify(&owner).args(["--nonce", NONCE]).ends().await.with_code(0);
+    assert!(ended.stdout.starts_with("AUTHENTIC, accepted by policy\n"), "{ended}");
+    assert!(ended.stderr.is_empty() && !ended.stdout.contains('\u{1b}'), "{ended}");
+    ended.says(&[
+        "chain      Mock Confidential Space Leaf Certificate",
+        "trusted by --root",
+        "workload   sha256:66073822137aff1be1234064b1fee3b095ed548f604e1f9a570a6be364efca2e",
+        "where      GCP_AMD_SEV, production image 250800, support LATEST STABLE USABLE, us-west1-b",
+        "who        project mock-usleep-project, workload-sa@mock-usleep-project.iam.gserviceaccount.com",
+        "checks     21 of 21\n",
+        "rules      15 of 15\n",
+        "policy confidential_space.rego sha256 ",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_the_nonce_out_is_said() {
+    let owner = Owner::new();
+    owner.file("token.jwt", tokens::token(NONCE, &json!({})));
+    let ended = verify(&owner).arg("--no-nonce").ends().await.with_code(0);
+    assert!(ended.stdout.starts_with("AUTHENTIC, accepted by policy    (not checked: nonce, --no-nonce)\n"));
+    ended.says(&["checks     20 of 20, 1 not run"]);
+
+    let report = verify(&owner).arg("--no-nonce").json().ends().await.with_code(0).json();
+    assert!(named(&report, None).contains("session_nonce"), "{report:#}");
+    assert_eq!(named(&report, Some(false)), set(&[]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_exit_code_tells_authentic_from_acceptable() {
+    let patched = |patch: Value| tokens::token(NONCE, &patch);
+    let minutes_ago = |minutes: i64| tokens::token_at(NONCE, &json!({}), tokens::now() - 60 * minutes);
+    let (head, signature) =
+        patched(json!({})).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let flipped = format!("{head}.{}{}", if signature.starts_with('A') { "B" } else { "A" }, &signature[1..]);
+    let rows: Vec<(&str, String, &str, i32, &[&str])> = vec![
+        (
+            "another nonce",
+            patched(json!({"eat_nonce": "bm90IHRoaXM="})),
+            NONCE,
+            5,
+            &["session_nonce", "nonce_verified"],
+        ),
+        (
+            "another audience",
+            patched(json!({"aud": "x"})),
+            NONCE,
+            5,
+            &["session_audience", "audience_verified"],
+        ),
+        ("a debug image", patched(json!({"dbgstat": "enabled"})), NONCE, 5, &["debug_status_verified"]),
+        ("a claim of our name", patched(json!({"session": 1})), NONCE, 5, &["session_claim_absent"]),
+        ("seven minutes old", minutes_ago(7), NONCE, 4, &["age"]),
+        ("two hours old", minutes_ago(120), NONCE, 4, &["expiry", "age"]),
+        ("another issuer", patched(json!({"iss": "x"})), NONCE, 4, &["issuer"]),
+        ("a flipped signature", flipped, NONCE, 4, &["signature"]),
+        ("an OIDC token", tokens::oidc_token(NONCE), NONCE, 4, &["x5c"]),
+        ("nothing", String::new(), NONCE, 4, &["shape"]),
+        ("garbage", "garbage".to_owned(), NONCE, 4, &["shape"]),
+    ];
+    support::all_pass(rows.into_iter().map(async |(name, token, nonce, exit, fails)| {
+        let owner = Owner::new();
+        owner.file("token.jwt", token);
+        let called = || verify(&owner).args(["--nonce", nonce]);
+        let report = called().json().ends().await.with_code(exit).json();
+        assert_eq!(named(&report, Some(false)), set(fails), "{name}");
+        assert_eq!(report["exit_code"], exit, "{name}");
+        let verdict = if exit == 5 {
+            "AUTHENTIC, but not acceptable\n"
+        } else {
+            "NOT AUTHENTIC, or not valid at this time\n"
+        };
+        let ended = called().ends().await.with_code(exit);
+        assert!(ended.stdout.starts_with(verdict), "{name}: {ended}");
+        assert!(ended.stdout.contains("\n      wanted   "), "{name}: {ended}");
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_googles_root_a_token_of_the_mock_is_not_authentic() {
+    let owner = Owner::new();
+    owner.file("token.jwt", tokens::token(NONCE, &json!({})));
+    let called = owner.uwear().args(["verify", "token.jwt", "--no-nonce"]);
+    let ended = called.option("--baseline", shipped_baseline()).ends().await.with_code(4);
+    ended.says(&[
+        "NOT AUTHENTIC",
+        "root_pinned",
+        "148b293821bb0c6a317f413c8ba475814091cb22d49b9e3c94198db8e8f86c39",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_can_come_from_standard_input_and_end_in_a_line_break() {
+    let owner = Owner::new();
+    let token = tokens::token(NONCE, &json!({}));
+    for end in ["", "\n", "\r\n"] {
+        let called =
+            owner.uwear().args(["verify", "-", "--nonce", NONCE]).option("--root", tokens::root_file());
+        let called = called.option("--baseline", shipped_baseline()).input(format!("{token}{end}"));
+        called.ends().await.with_code(0);
+        owner.file("token.jwt", format!("{token}{end}"));
+        verify(&owner).args(["--nonce", NONCE]).ends().await.with_code(0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_token_is_judged_as_of_any_time_that_is_named() {
+    let owner = Owner::new();
+    // Within the certificates' dates, which begin the day before they were made.
+    let iat = tokens::now() - 3600 - 7200;
+    owner.file("token.jwt", tokens::token_at(NONCE, &json!({}), iat));
+    let rows = [(-61, 4), (-60, 0), (10, 0), (360, 0), (361, 4)];
+    for (after, exit) in rows {
+        let now = rfc3339(iat + after);
+        verify(&owner).args(["--nonce", NONCE, "--now", &now]).ends().await.with_code(exit);
+    }
+}
+
+/// Seconds since 1970 as `uwear` takes them.
+fn rfc3339(seconds: i64) -> String {
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap().format(&Rfc3339).unwrap()
+}
+
+const PRODUCTION: &str = "prod_tdx_2025-09.pki.jwt";
+const PRODUCTION_NOW: &str = "2025-09-05T08:17:40Z";
+const PRODUCTION_NONCE: &str = "75a91c8dbe289f190d5e70ab1cb70c93cc14d7243f0ef3ff5326a622ead220a6";
+
+/// What the owner of the production token's workload would write.
+fn production_baseline() -> String {
+    let shipped: Value = serde_json::from_slice(&std::fs::read(shipped_baseline()).unwrap()).unwrap();
+    let mut mine = shipped;
+    mock_launcher::claims::merge(
+        &mut mine,
+        &json!({
+            "allowed_submods_container_image_digest":
+                ["sha256:e2e5e3672f416ac9ca71aa639abf86db0b713729a48c125a925af6c808b20b5d"],
+            "image_digest_notes": null,
+            "allowed_aud": ["z08381475938604996746"],
+            "allowed_project_id": ["oak-examples-477357"],
+            "allowed_service_account": ["724467010559-compute@developer.gserviceaccount.com"],
+        }),
+    );
+    mine.to_string()
+}
+
+/// `uwear verify` of one of Google's real tokens, or `None` where there are none.
+async fn verify_real(name: &str, arguments: &[&str]) -> Option<Ended> {
+    let token = vectors::read(name)?;
+    let owner = Owner::new();
+    owner.file("token.jwt", token);
+    owner.file("mine.json", production_baseline());
+    let called = owner.uwear().args(["verify", "token.jwt", "--baseline", "mine.json"]);
+    Some(called.args(arguments.iter().copied()).ends().await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_production_token_is_accepted_with_the_baseline_made_for_it() {
+    let accepted =
+        ["--audience", "z08381475938604996746", "--nonce", PRODUCTION_NONCE, "--now", PRODUCTION_NOW];
+    let Some(ended) = verify_real(PRODUCTION, &accepted).await else { return };
+    let ended = ended.with_code(0);
+    assert!(ended.stdout.starts_with("AUTHENTIC, accepted by policy\n"), "{ended}");
+    ended.says(&[
+        "Confidential Space Root CA",
+        "2024-01-19 .. 2034-01-16   pinned, built in",
+        "2024-01-23 .. 2027-01-23   505 days left",
+        "where      GCP_INTEL_TDX, production image",
+        "who        project oak-examples-477357, 724467010559-compute@developer.gserviceaccount.com",
+        "rules      15 of 15",
+    ]);
+
+    // The same for another time, nonce, audience, or baseline.
+    let rows: [(&[&str], i32, &[&str]); 4] = [
+        (
+            &["--audience", "z08381475938604996746", "--no-nonce", "--now", "2025-09-05T09:17:40Z"],
+            4,
+            &["age"],
+        ),
+        (&["--audience", "uwear", "--no-nonce", "--now", PRODUCTION_NOW], 5, &["session_audience"]),
+        (
+            &["--audience", "z08381475938604996746", "--nonce", NONCE, "--now", PRODUCTION_NOW],
+            5,
+            &["session_nonce", "nonce_verified"],
+        ),
+        (&["--audience", "z08381475938604996746", "--no-nonce"], 4, &["chain"]),
+    ];
+    for (arguments, exit, fails) in rows {
+        let arguments: Vec<&str> = arguments.iter().copied().chain(["--format", "json"]).collect();
+        let report = verify_real(PRODUCTION, &arguments).await.unwrap().with_code(exit).json();
+        assert_eq!(named(&report, Some(false)), set(fails), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_debug_token_is_authentic_and_refused_for_its_debug_status() {
+    let now = "2025-06-23T14:22:41Z";
+    let arguments = ["--no-nonce", "--now", now];
+    let Some(ended) = verify_real("debug_sev_2025-06.pki.jwt", &arguments).await else { return };
+    ended.with_code(5).says(&[
+        "AUTHENTIC, but not acceptable",
+        "DEBUG image",
+        "debug_status_verified       a debug image: its operator has root and can read everything",
+        "found    enabled",
+        "wanted   disabled-since-boot",
+        "ask the operator to launch the image family confidential-space, not confidential-space-debug",
+        "support_attributes_verified",
+    ]);
+
+    let altered = verify_real("debug_sev_2025-06_badsig.pki.jwt", &arguments).await.unwrap().with_code(4);
+    altered.says(&[
+        "NOT AUTHENTIC",
+        "the token was altered or not signed by its certificate's key",
+        "not run: claims, issuer",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn googles_oidc_token_is_refused_for_want_of_certificates() {
+    let arguments = ["--no-nonce", "--now", "2024-05-17T17:48:27Z"];
+    let Some(ended) = verify_real("cvm_oidc_2024-05.jwt", &arguments).await else { return };
+    ended.with_code(4).says(&[
+        "x5c",
+        "wanted a PKI token, got another type, such as OIDC",
+        "token_type PKI, in capitals",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_a_token_says_that_nobody_verified_it() {
+    let owner = Owner::new();
+    let patch = json!({
+        "submods": {"container": {"image_reference": "\u{1b}[2J\u{202e}", "\u{1b}]0;x\u{7}": "name"}},
+        "eat_nonce": "x".repeat(300),
+    });
+    owner.file("token.jwt", tokens::token(NONCE, &patch) + "\n");
+    let ended = owner.uwear().args(["inspect", "token.jwt"]).ends().await.with_code(0);
+    assert!(ended.stdout.starts_with("UNVERIFIED: anybody can have written this"), "{ended}");
+    assert!(!ended.stdout.contains(['\u{1b}', '\u{202e}', '\u{7}']), "{ended}");
+    ended.says(&[
+        // As JSON, in which a backslash is written twice.
+        r"\\u{1b}[2J\\u{202e}",
+        r"\\u{1b}]0;x\\u{7}",
+        "\"x5c\": \"3 entries\"",
+        "certificate  Mock Confidential Space Leaf Certificate",
+        "GCP_AMD_SEV",
+    ]);
+
+    let ended = owner.uwear().args(["inspect", "token.jwt"]).json().ends().await.with_code(0);
+    let shown = ended.json();
+    assert_eq!(shown["verified"], false);
+    assert_eq!(shown["header"]["alg"], "RS256");
+    assert_eq!(shown["certificates"].as_array().unwrap().len(), 3);
+    assert_eq!(shown["claims"]["eat_nonce"].as_str().unwrap().chars().count(), 257, "cut, and marked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_is_possible_at_tokens_that_would_never_be_accepted() {
+    let owner = Owner::new();
+    let segment = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let none = format!("{}.{}.AAAA", segment(json!({"alg": "none"})), segment(json!({"swname": "GCE"})));
+    let oidc = tokens::oidc_token(NONCE);
+    for (token, says) in [(none.as_str(), "\"alg\": \"none\""), (oidc.as_str(), "\"alg\": \"RS256\"")] {
+        let ended = owner.uwear().args(["inspect", "-"]).input(token).ends().await;
+        ended.with_code(0).says(&["UNVERIFIED", says]);
+    }
+    for no_token in ["", "garbage", "a.b.c", "e30.e30"] {
+        let ended = owner.uwear().args(["inspect", "-"]).input(no_token).ends().await;
+        ended.with_code(4).with_one_complaint(&[]);
+    }
+}
