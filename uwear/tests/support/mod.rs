@@ -4,9 +4,12 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing)]
 
+#[path = "../../../session/tests/peers/certificate.rs"]
 pub mod certificate;
 pub mod honest;
+#[path = "../../../session/tests/peers/scripted.rs"]
 pub mod scripted;
+#[path = "../../../session/tests/peers/tokens.rs"]
 pub mod tokens;
 
 use std::collections::BTreeSet;
