@@ -312,6 +312,12 @@ fn leaf_key(leaf: &EndEntityCert<'_>) -> Result<LeafKey, VerifyError> {
         (true, Some(pkcs1)) => pkcs1,
         _ => return Err(VerifyError::LeafKeyType),
     };
+    require_sound_key(pkcs1)?;
+    Ok(LeafKey { pkcs1: pkcs1.to_vec() })
+}
+
+/// An `RSAPublicKey` in DER whose size and exponent are in the limits.
+pub(crate) fn require_sound_key(pkcs1: &[u8]) -> Result<(), VerifyError> {
     let key = RsaPublicKeyRef::try_from(pkcs1).map_err(|_| VerifyError::LeafKeyType)?;
     let bits = significant_bits(key.modulus.as_bytes());
     if !LEAF_KEY_BITS.contains(&bits) {
@@ -321,10 +327,7 @@ fn leaf_key(leaf: &EndEntityCert<'_>) -> Result<LeafKey, VerifyError> {
     let exponent = (exponent.len() <= 8)
         .then(|| exponent.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte)))
         .filter(|value| value % 2 == 1 && (SMALLEST_EXPONENT..=LARGEST_EXPONENT).contains(value));
-    match exponent {
-        Some(_) => Ok(LeafKey { pkcs1: pkcs1.to_vec() }),
-        None => Err(VerifyError::LeafKeyExponent),
-    }
+    exponent.map(drop).ok_or(VerifyError::LeafKeyExponent)
 }
 
 /// Bits of a big-endian number without leading zero bytes.

@@ -23,6 +23,7 @@ pub struct Unverified {
 /// Where it cannot be decoded at all.
 pub fn decode_unverified(token: &Token) -> Result<Unverified, VerifyError> {
     let compact = Compact::split(token.as_str())?;
+    compact.require_no_empty_segment()?;
     let header = decode_segment("header", compact.header)?;
     let header = object_with_unique_names(&header)
         .map_err(|error| VerifyError::HeaderJson { line: error.line(), column: error.column() })?;

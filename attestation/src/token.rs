@@ -26,10 +26,7 @@ pub const ALGORITHM: &str = "RS256";
 /// which has been judged.
 #[derive(Debug)]
 pub struct UnverifiedToken<'a> {
-    pub(crate) signing_input: &'a str,
-    /// Decoded, not looked into.
-    pub(crate) payload: Vec<u8>,
-    pub(crate) signature: &'a str,
+    pub(crate) jws: UnverifiedJws<'a>,
     pub(crate) x5c: [Vec<u8>; X5C_CERTIFICATES],
 }
 
@@ -41,14 +38,9 @@ impl<'a> UnverifiedToken<'a> {
     /// The first check that failed.
     pub fn parse(token: &'a str) -> Result<Self, VerifyError> {
         let compact = Compact::split(token)?;
-        let header_json = decode_segment("header", compact.header)?;
-        let payload = decode_segment("payload", compact.payload)?;
-        decode_segment("signature", compact.signature)?;
-        let header = Header::parse(&header_json)?;
-        header.require_algorithm()?;
-        header.require_no_critical_parameters()?;
-        let x5c = header.certificates()?;
-        Ok(Self { signing_input: compact.signing_input, payload, signature: compact.signature, x5c })
+        compact.require_no_empty_segment()?;
+        let (jws, x5c) = UnverifiedJws::read(compact, |header| header.certificates())?;
+        Ok(Self { jws, x5c })
     }
 
     /// The certificates as they came, DER, unverified: leaf, intermediate, root.
@@ -57,7 +49,40 @@ impl<'a> UnverifiedToken<'a> {
     }
 }
 
-/// The three segments of a compact JWS (RFC 7515 §7.1), none of them empty.
+/// A JWS whose header asks for RS256 and for nothing that is not understood; its signature is not judged.
+#[derive(Debug)]
+pub(crate) struct UnverifiedJws<'a> {
+    pub(crate) signing_input: &'a str,
+    /// Decoded, not looked into.
+    pub(crate) payload: Vec<u8>,
+    /// In base64url that decodes.
+    pub(crate) signature: &'a str,
+}
+
+impl<'a> UnverifiedJws<'a> {
+    /// Any compact JWS. Its payload may be empty (RFC 7515 says nothing against it).
+    pub(crate) fn parse(jws: &'a str) -> Result<Self, VerifyError> {
+        let (jws, ()) = Self::read(Compact::split(jws)?, |_| Ok(()))?;
+        Ok(jws)
+    }
+
+    /// Reads the header by the rules for all, and takes from it what the caller wants beside.
+    fn read<T>(
+        compact: Compact<'a>,
+        take: impl FnOnce(&Header<'_>) -> Result<T, VerifyError>,
+    ) -> Result<(Self, T), VerifyError> {
+        let header_json = decode_segment("header", compact.header)?;
+        let payload = decode_segment("payload", compact.payload)?;
+        decode_segment("signature", compact.signature)?;
+        let header = Header::parse(&header_json)?;
+        header.require_algorithm()?;
+        header.require_no_critical_parameters()?;
+        let taken = take(&header)?;
+        Ok((Self { signing_input: compact.signing_input, payload, signature: compact.signature }, taken))
+    }
+}
+
+/// The three segments of a compact JWS (RFC 7515 §7.1).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compact<'a> {
     pub(crate) header: &'a str,
@@ -82,12 +107,16 @@ impl<'a> Compact<'a> {
         let Some((header, payload)) = signing_input.split_once('.') else {
             return Err(malformed);
         };
-        for (segment, text) in [("header", header), ("payload", payload), ("signature", signature)] {
-            if text.is_empty() {
-                return Err(VerifyError::EmptySegment { segment });
-            }
-        }
         Ok(Self { header, payload, signature, signing_input })
+    }
+
+    /// A token has claims, and is signed.
+    pub(crate) fn require_no_empty_segment(&self) -> Result<(), VerifyError> {
+        let segments = [("header", self.header), ("payload", self.payload), ("signature", self.signature)];
+        match segments.into_iter().find(|(_, text)| text.is_empty()) {
+            Some((segment, _)) => Err(VerifyError::EmptySegment { segment }),
+            None => Ok(()),
+        }
     }
 }
 
