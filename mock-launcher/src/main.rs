@@ -137,15 +137,9 @@ fn read_claims(path: &PathBuf) -> Result<Value, Failure> {
     Ok(claims)
 }
 
-/// A number and `ms` or `s`.
 fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = || format!("wanted a duration such as 340ms or 1.5s, got {text:?}");
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 0.001),
-        None => (text.strip_suffix('s').ok_or_else(wanted)?, 1.0),
-    };
-    let number: f64 = number.parse().map_err(|_| wanted())?;
-    Duration::try_from_secs_f64(number * unit).map_err(|_| wanted())
+    humantime::parse_duration(text)
+        .map_err(|_| format!("wanted a duration such as 340ms or 1.5s, got {text:?}"))
 }
 
 /// One line. Somebody who closed the other end does not want it.

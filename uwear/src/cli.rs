@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use session::Endpoint;
@@ -59,6 +60,13 @@ pub(crate) struct ReleaseArguments {
 
     #[command(flatten)]
     pub(crate) acceptance: Acceptance,
+
+    /// Try again for so long where that may help (exit 3), for example 5m while the server's VM boots
+    ///
+    /// Never after a refused token or policy, and never once data is on its way. Waits longer each time, and
+    /// as long as a busy server asks.
+    #[arg(long, value_name = "DURATION", env = "UWEAR_RETRY_FOR", value_parser = retry_for, default_value = "0s")]
+    pub(crate) retry_for: Duration,
 
     /// Show the result, which is computed from the health data
     #[arg(long, env = "UWEAR_PRINT_RESULT")]
@@ -148,4 +156,10 @@ pub(crate) enum Format {
     Text,
     /// One object with every check, rule and digest
     Json,
+}
+
+fn retry_for(text: &str) -> Result<Duration, &'static str> {
+    const LONGEST: Duration = Duration::from_secs(24 * 3600);
+    let wanted = "wanted a duration such as 30s or 5m, at most 24h";
+    humantime::parse_duration(text).ok().filter(|duration| *duration <= LONGEST).ok_or(wanted)
 }

@@ -1,6 +1,7 @@
 //! How the program ends: a code for scripts, and a line for people.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// The exit codes, as `--help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +66,13 @@ pub(crate) struct Failure {
     pub(crate) what: String,
     /// The next step; empty where there is none to advise.
     pub(crate) next: String,
+    /// How long the server asks to wait before another try.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), next: next.into() }
+        Self { exit, what: what.into(), next: next.into(), retry_after: None }
     }
 
     pub(crate) fn usage(what: impl Into<String>, next: impl Into<String>) -> Self {

@@ -3,11 +3,14 @@
 //! The order is not this file's to choose: each stage is a type of the `session` crate that only the stage
 //! before can make, and only an approved one can send.
 
+use std::time::Duration;
+
 use attestation::{Phi, Token};
 use rustls_pki_types::UnixTime;
 use session::client::{Answer, Approved, Attested, Connected, ReleaseError, Released};
 use session::{ConnectError, Endpoint, Limits, LinkError, connect};
 use sleep::Analysis;
+use tokio::time::Instant;
 
 use crate::cli::{Format, ReleaseArguments};
 use crate::clock::span;
@@ -20,7 +23,8 @@ use crate::text::{Printer, short};
 struct Release {
     endpoint: Endpoint,
     judge: Judge,
-    phi: Phi,
+    /// None once it has been handed over to be sent.
+    phi: Option<Phi>,
     result_file: Option<ResultFile>,
     print_result: bool,
     require_result: bool,
@@ -42,7 +46,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     let mut release = Release {
         endpoint: endpoint.clone(),
         judge,
-        phi,
+        phi: Some(phi),
         result_file,
         print_result: arguments.print_result,
         require_result: arguments.require_result,
@@ -53,7 +57,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(Exit::Unexpected, error.to_string(), ""))?;
-    let ended = runtime.block_on(release.run());
+    let ended = runtime.block_on(release.persevere(arguments.retry_for));
     match &ended {
         Ok(exit) => release.report.ended(*exit),
         Err(failure) => release.report.failed(failure),
@@ -74,6 +78,28 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
 }
 
 impl Release {
+    /// Tries until it is done, refused, or out of time. Each try is a new connection with a new token.
+    async fn persevere(&mut self, retry_for: Duration) -> Result<Exit, Failure> {
+        let end = Instant::now() + retry_for;
+        let mut backoff = FIRST_PAUSE;
+        loop {
+            let failure = match self.run().await {
+                Err(failure) if failure.exit == Exit::NotReached && self.phi.is_some() => failure,
+                other => return other,
+            };
+            // Half of it is random, so that those who were turned away together do not come back together. What
+            // the server asks for is its choice: it is bounded before anything is computed from it.
+            let asked = failure.retry_after.unwrap_or_default().min(LONGEST_ASKED);
+            let pause = backoff.mul_f64(0.5 + fastrand::f64() / 2.0).max(asked);
+            if Instant::now() + pause >= end {
+                return Err(failure);
+            }
+            self.printer.line(format_args!("{}; trying again in {pause:.1?}", failure.what));
+            tokio::time::sleep(pause).await;
+            backoff = (backoff * 2).min(LONGEST_PAUSE);
+        }
+    }
+
     async fn run(&mut self) -> Result<Exit, Failure> {
         self.printer.begin(format_args!("Attempting to dial {} ... ", self.endpoint));
         let connected = match connect(&self.endpoint, &Limits::default()).await {
@@ -152,9 +178,9 @@ impl Release {
 
     async fn release(&mut self, approved: Approved) -> Result<Released, Failure> {
         self.printer.line("Validated token and claims. Sending sensitive data");
-        let empty = Phi::new(zeroize::Zeroizing::default())
-            .map_err(|error| Failure::new(Exit::Unexpected, error.to_string(), ""))?;
-        let phi = std::mem::replace(&mut self.phi, empty);
+        let Some(phi) = self.phi.take() else {
+            return Err(Failure::new(Exit::Unexpected, "the data has been handed over before", ""));
+        };
         match approved.release(phi).await {
             Ok(released) => {
                 self.report.released = true;
@@ -211,6 +237,11 @@ impl Release {
     }
 }
 
+/// Pauses between tries: doubled each time, from the first to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
 const AFTER_RELEASE: &str = "the data may have been received: do not send it again without thinking";
 
 fn outcomes(rules: &[policy::RuleOutcome]) -> impl Iterator<Item = (&str, String)> {
@@ -220,7 +251,8 @@ fn outcomes(rules: &[policy::RuleOutcome]) -> impl Iterator<Item = (&str, String
 fn not_connected(error: &ConnectError) -> Failure {
     if let ConnectError::Busy { retry_after: Some(wait) } = error {
         let next = format!("try again in {}", span(wait.as_secs()));
-        return Failure::new(Exit::NotReached, format!("{error}; nothing was sent"), next);
+        let failure = Failure::new(Exit::NotReached, format!("{error}; nothing was sent"), next);
+        return Failure { retry_after: Some(*wait), ..failure };
     }
     let (exit, next) = match error {
         ConnectError::Name { .. } => (Exit::Usage, "give an IP address or a host name"),
