@@ -16,6 +16,9 @@ use crate::rules::RuleSet;
 /// behind in freed memory.
 const RESULT_CAPACITY: usize = 4096;
 
+/// What stands between the sentences of `sentence`.
+const BETWEEN_SENTENCES: &str = "; ";
+
 /// What both sets of rules say of one night, whichever the server was told to use, so that nobody has
 /// to trust one.
 ///
@@ -62,7 +65,7 @@ impl Analysis {
             rules,
             sentence: match rules {
                 RuleSet::Codelab => codelab.to_owned(),
-                RuleSet::Recommended => recommended.join("; "),
+                RuleSet::Recommended => recommended.join(BETWEEN_SENTENCES),
             },
             total_minutes: round(night.total_minutes()),
             shares: RoundedShares {
@@ -82,7 +85,7 @@ impl Analysis {
     /// [`NotAResult`], which says nothing of the content.
     pub fn parse(message: &[u8]) -> Result<Self, NotAResult> {
         let mut analysis: Self = serde_json::from_slice(message).map_err(|_| NotAResult)?;
-        let sentences = [&mut analysis.sentence, &mut analysis.codelab];
+        let sentences = [&mut analysis.codelab];
         for text in
             sentences.into_iter().chain(&mut analysis.recommended).chain(&mut analysis.why_they_differ)
         {
@@ -90,6 +93,12 @@ impl Analysis {
             text.zeroize();
             *text = shown;
         }
+        // Several sentences together are longer than one may be.
+        let mut each: Vec<String> = analysis.sentence.split(BETWEEN_SENTENCES).map(printable).collect();
+        let shown = each.join(BETWEEN_SENTENCES);
+        each.zeroize();
+        analysis.sentence.zeroize();
+        analysis.sentence = shown;
         Ok(analysis)
     }
 
@@ -303,6 +312,8 @@ mod tests {
             let sent = Analysis::new(&amy(), rules);
             let read = Analysis::parse(&sent.to_json().unwrap()).unwrap();
             assert_eq!(read.to_text(), sent.to_text());
+            // Every key: three sentences joined are longer than any one may be.
+            assert_eq!(str::from_utf8(&read.to_json().unwrap()), str::from_utf8(&sent.to_json().unwrap()));
         }
     }
 
