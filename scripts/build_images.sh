@@ -27,7 +27,7 @@ TEXT
 }
 
 images=(usleep uwear)
-check=no sizes=no output=
+check=no sizes=no output=''
 while (($#)); do
   case $1 in
     --usleep) images=(usleep) ;;
