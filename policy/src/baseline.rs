@@ -10,16 +10,17 @@ use attestation::json::{kind, object_with_unique_names};
 use attestation::printable;
 use serde_json::{Map, Value};
 
+use crate::merge::merged;
 use crate::{BaselineError, PACKAGE, PolicySource};
 
 /// Longest baseline text, in bytes.
 pub const MAX_BASELINE_BYTES: usize = 1024 * 1024;
 
 const DIGESTS: &str = "allowed_submods_container_image_digest";
-const NOTES: &str = "image_digest_notes";
+pub(crate) const NOTES: &str = "image_digest_notes";
 const SECBOOT: &str = "allowed_secboot";
 const ENV_OVERRIDE: &str = "allowed_env_override";
-const CMD_OVERRIDE: &str = "allow_cmd_override";
+pub(crate) const CMD_OVERRIDE: &str = "allow_cmd_override";
 
 const LIST: &str = "a non-empty list, or {\"any\": true, \"reason\": \"…\"} to allow anything on purpose";
 const LIST_OF_NAMES: &str = "a list of names, empty for none, or {\"any\": true, \"reason\": \"…\"}";
@@ -80,29 +81,44 @@ impl Baseline {
         &self.members
     }
 
-    /// Checks that everything the policy reads is there, in the form that the policy needs.
-    pub(crate) fn fits(&self, source: &PolicySource, keys: &BTreeSet<String>) -> Result<(), BaselineError> {
+    /// Everything that the policy needs and that is not there in the form it needs, in the order of the keys.
+    pub(crate) fn faults(&self, source: &PolicySource, keys: &BTreeSet<String>) -> Vec<BaselineError> {
+        let mut faults = Vec::new();
         if let Some(value) = self.members.get(PACKAGE) {
-            return Err(wrong(PACKAGE, "another name, this is the policy's own", kind(value)));
+            faults.push(wrong(PACKAGE, "another name, this is the policy's own", kind(value)));
         }
         for key in keys.iter().filter(|key| *key != PACKAGE && *key != NOTES) {
-            let Some(value) = self.members.get(key) else {
-                return Err(BaselineError::Missing { key: printable(key), wanted: wanted(source, key) });
+            let fits = match (self.members.get(key), source) {
+                (None, _) => Err(BaselineError::Missing { key: printable(key), wanted: wanted(source, key) }),
+                (Some(value), PolicySource::Codelab) => non_empty_list(key, value, CODELAB_LIST),
+                (Some(value), PolicySource::Default | PolicySource::Custom { .. }) => approved(key, value),
             };
-            match source {
-                PolicySource::Codelab => non_empty_list(key, value, CODELAB_LIST)?,
-                PolicySource::Default | PolicySource::Custom { .. } => approved(key, value)?,
-            }
+            faults.extend(fits.err());
         }
-        if *source == PolicySource::Default
-            && let Some(key) = self.members.keys().find(|key| !keys.contains(*key) && *key != NOTES)
+        if *source == PolicySource::Default {
+            let unknown = self.unread(keys).map(|key| BaselineError::Unknown { key: printable(key) });
+            faults.extend(unknown);
+        }
+        if let Some(notes) = self.members.get(NOTES)
+            && *source != PolicySource::Codelab
         {
-            return Err(BaselineError::Unknown { key: printable(key) });
+            faults.extend(well_noted(notes).err());
         }
-        match self.members.get(NOTES) {
-            Some(notes) if *source != PolicySource::Codelab => well_noted(notes),
-            _ => Ok(()),
-        }
+        faults
+    }
+
+    /// Keys that no rule reads.
+    pub(crate) fn unread(&self, keys: &BTreeSet<String>) -> impl Iterator<Item = &str> {
+        let unread = |key: &&str| !keys.contains(*key) && *key != NOTES && *key != PACKAGE;
+        self.members.keys().map(String::as_str).filter(unread)
+    }
+
+    /// The baseline changed by a JSON merge patch (RFC 7396).
+    ///
+    /// # Errors
+    /// As [`Baseline::parse`], also if the patch is no object.
+    pub fn patched(&self, patch: &Value) -> Result<Self, BaselineError> {
+        Self::parse(&merged(&Value::Object(self.members.clone()), patch).to_string())
     }
 
     /// Lists that are open on purpose, among the keys that a policy reads.
@@ -208,14 +224,14 @@ fn well_noted(notes: &Value) -> Result<(), BaselineError> {
 }
 
 /// The reason of an explicit waiver: `any` true, a reason, nothing else.
-fn waiver_reason(value: &Value) -> Option<&str> {
+pub(crate) fn waiver_reason(value: &Value) -> Option<&str> {
     let members = value.as_object().filter(|members| members.len() == 2)?;
     let reason = members.get("reason")?.as_str()?;
     (members.get("any") == Some(&Value::Bool(true)) && !reason.trim().is_empty()).then_some(reason)
 }
 
 /// An OCI digest of the one algorithm that Confidential Space uses.
-fn is_digest(text: &str) -> bool {
+pub(crate) fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|hex| {
         hex.len() == 64 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     })

@@ -12,8 +12,8 @@ use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::program::Program;
 use serde_json::Value;
 
-use crate::reads::{Path, Syntax};
-use crate::{Baseline, DigestNote, PACKAGE, PolicyError, PolicySource, Waiver, facts};
+use crate::reads::{Path, Surface, Syntax};
+use crate::{Baseline, BaselineError, DigestNote, PACKAGE, PolicyError, PolicySource, Waiver, facts};
 
 /// A policy compiled together with its baseline. Cheap to clone, and shared freely between threads: an
 /// evaluation changes nothing in it.
@@ -24,8 +24,12 @@ pub struct Policy {
 
 pub(crate) struct Compiled {
     name: String,
+    source: Arc<PolicySource>,
+    /// Keys of `data` that the text reads.
+    pub(crate) keys: Arc<BTreeSet<String>>,
+    pub(crate) surface: Arc<Surface>,
     /// `allow` first, the others in the order of the text; their places are those of the entry points.
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Arc<[Rule]>,
     pub(crate) program: Arc<Program>,
     /// The baseline as `data`.
     pub(crate) data: Rego,
@@ -54,6 +58,46 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] says what is wrong, with line and column where the compiler knows them.
     pub fn compile(source: PolicySource, baseline: Baseline) -> Result<Self, PolicyError> {
+        Self::compile_unfitted(source, baseline)?.fitted()
+    }
+
+    /// The same policy with another baseline, without compiling it again.
+    ///
+    /// # Errors
+    /// [`PolicyError::Baseline`] if the baseline has not what the policy reads.
+    pub fn with_baseline(&self, baseline: Baseline) -> Result<Self, PolicyError> {
+        let old = &*self.inner;
+        Self {
+            inner: Arc::new(Compiled {
+                name: old.name.clone(),
+                source: Arc::clone(&old.source),
+                keys: Arc::clone(&old.keys),
+                surface: Arc::clone(&old.surface),
+                rules: Arc::clone(&old.rules),
+                program: Arc::clone(&old.program),
+                data: as_data(&baseline),
+                waivers: baseline.waivers(&old.keys),
+                baseline,
+                policy_sha256: old.policy_sha256.clone(),
+            }),
+        }
+        .fitted()
+    }
+
+    /// What is wrong with the baseline for this policy.
+    pub(crate) fn baseline_faults(&self) -> Vec<BaselineError> {
+        self.inner.baseline.faults(&self.inner.source, &self.inner.keys)
+    }
+
+    fn fitted(self) -> Result<Self, PolicyError> {
+        match self.baseline_faults().into_iter().next() {
+            Some(fault) => Err(fault.into()),
+            None => Ok(self),
+        }
+    }
+
+    /// Compiles a policy with whatever baseline: to look at both, never to decide.
+    pub(crate) fn compile_unfitted(source: PolicySource, baseline: Baseline) -> Result<Self, PolicyError> {
         source.within_limits()?;
         let name = source.name();
         let failed = |error: String| compiler_error(&name, &error);
@@ -94,19 +138,19 @@ impl Policy {
         let program = Compiler::compile_from_policy(&compiled, &entry_points)
             .map_err(|error| failed(error.to_string()))?;
 
-        let keys: BTreeSet<String> = syntax.data_keys();
-        baseline.fits(&source, &keys)?;
-        let waivers = baseline.waivers(&keys);
-        let data = facts::to_rego(&Value::Object(baseline.members().clone()));
+        let keys = syntax.data_keys();
         Ok(Self {
             inner: Arc::new(Compiled {
                 rules,
                 program,
-                data,
-                waivers,
+                data: as_data(&baseline),
+                waivers: baseline.waivers(&keys),
                 baseline,
                 policy_sha256: sha256_hex(source.text().as_bytes()),
                 name,
+                surface: Arc::new(syntax.surface()),
+                keys: Arc::new(keys),
+                source: Arc::new(source),
             }),
         })
     }
@@ -150,6 +194,10 @@ impl fmt::Debug for Policy {
             .field("baseline_sha256", &self.baseline_sha256())
             .finish_non_exhaustive()
     }
+}
+
+fn as_data(baseline: &Baseline) -> Rego {
+    facts::to_rego(&Value::Object(baseline.members().clone()))
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {

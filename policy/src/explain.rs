@@ -74,7 +74,7 @@ pub(crate) fn explain(judged: &Judged) -> Vec<Explained> {
         let (found, wanted) = reads_of_check(judged, &check.name);
         Explained { name: check.name.clone(), outcome: check.outcome.clone(), found, wanted }
     });
-    let rules = judged.rules().iter().zip(&judged.policy.rules).map(|(outcome, rule)| {
+    let rules = judged.rules().iter().zip(judged.policy.rules.iter()).map(|(outcome, rule)| {
         let (found, wanted) = reads_of_rule(judged, rule);
         Explained { name: outcome.name.clone(), outcome: outcome.outcome.clone(), found, wanted }
     });

@@ -18,18 +18,25 @@
 //! ```
 
 mod baseline;
+pub mod cases;
+mod check;
+mod comparisons;
 mod compile;
 mod decision;
+mod difference;
 mod error;
 mod evaluate;
 mod explain;
 mod facts;
+mod merge;
 mod reads;
 mod source;
 
 pub use baseline::{Baseline, DigestNote, MAX_BASELINE_BYTES, Waiver};
+pub use check::{Checked, Finding, Severity, check};
 pub use compile::Policy;
 pub use decision::{Allowance, Decision, Denied, Evaluation, Outcome, RuleOutcome};
+pub use difference::{Change, Effect};
 pub use error::{BaselineError, PolicyError};
 pub use explain::{Explained, MAX_SHOWN_VALUES, Read, Shown};
 pub use facts::{FactsForReading, Role, SessionFacts};

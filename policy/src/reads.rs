@@ -11,9 +11,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
-use regorus::unstable::{Expr, Literal, Module, Query, Rule, RuleAssign, RuleHead};
+use regorus::unstable::{BoolOp, Expr, Literal, Module, Query, Rule, RuleAssign, RuleHead};
 
 use crate::PACKAGE;
+use crate::comparisons::{Comparison, comparison};
 
 /// Most rules in a chain where each uses the next. regorus follows them recursively; 64 overflow a stack of
 /// 2 MiB in a debug build.
@@ -21,6 +22,26 @@ const MAX_CHAIN: usize = 16;
 
 /// Steps from `input` or `data`, that word first.
 pub(crate) type Path = Vec<String>;
+
+/// A path that a rule reads, and the first line on which it does.
+pub(crate) struct ReadAt {
+    pub(crate) path: Path,
+    pub(crate) line: u32,
+}
+
+/// All that a policy's text says about claims and data.
+pub(crate) struct Surface {
+    /// By rule or function, each on its own.
+    pub(crate) rules: Vec<RuleSurface>,
+    /// What `allow` reads, by itself or through the rules and functions that it uses.
+    pub(crate) of_allow: Vec<Path>,
+}
+
+/// The same of one rule or function.
+pub(crate) struct RuleSurface {
+    pub(crate) reads: Vec<ReadAt>,
+    pub(crate) comparisons: Vec<Comparison>,
+}
 
 /// The rules of one module by name, ready to be asked.
 pub(crate) struct Syntax<'a> {
@@ -48,7 +69,7 @@ impl<'a> Syntax<'a> {
             .imports
             .iter()
             .filter_map(|import| {
-                let path = plain_path(&import.refr)?;
+                let path = plain_path(&import.refr, &BTreeMap::new())?;
                 let name = match &import.r#as {
                     Some(span) => span.text(),
                     None => last_name(&import.refr)?,
@@ -74,7 +95,16 @@ impl<'a> Syntax<'a> {
 
     /// What one rule reads, in the order of the text, helpers followed, rules in `shown` not.
     pub(crate) fn reads(&self, name: &str, shown: &[&str]) -> Vec<Path> {
-        self.walk(name, shown).found
+        self.walk(name, shown).found.into_iter().map(|read| read.path).collect()
+    }
+
+    /// What the whole text reads and compares, used or not.
+    pub(crate) fn surface(&self) -> Surface {
+        let of_rule = |name: &&str| {
+            let walk = self.walk(name, &self.names);
+            RuleSurface { reads: walk.found, comparisons: walk.comparisons }
+        };
+        Surface { rules: self.names.iter().map(of_rule).collect(), of_allow: self.reads("allow", &[]) }
     }
 
     /// Keys of `data` that any rule or function of the text reads, used or not.
@@ -129,6 +159,9 @@ impl<'a> Syntax<'a> {
             entered: BTreeSet::new(),
             waiting: Vec::new(),
             found: Vec::new(),
+            comparisons: Vec::new(),
+            names: BTreeMap::new(),
+            line: 0,
             used: BTreeSet::new(),
         };
         walk.enter(name);
@@ -145,7 +178,12 @@ struct Walk<'a, 's> {
     shown: BTreeSet<&'a str>,
     entered: BTreeSet<&'a str>,
     waiting: Vec<&'a Rule>,
-    found: Vec<Path>,
+    found: Vec<ReadAt>,
+    comparisons: Vec<Comparison>,
+    /// Imported names, and those that the definition at hand gives to a claim or to the elements of one.
+    names: BTreeMap<&'a str, Path>,
+    /// The line of the expression at hand.
+    line: u32,
     /// Rules that were met, followed or not.
     used: BTreeSet<&'a str>,
 }
@@ -170,6 +208,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn definition(&mut self, rule: &'a Rule) {
+        self.names = self.syntax.aliases.clone();
         match rule {
             Rule::Default { value, .. } => self.expression(value),
             Rule::Spec { head, bodies, .. } => {
@@ -200,6 +239,7 @@ impl<'a> Walk<'a, '_> {
             match &statement.literal {
                 Literal::SomeVars { .. } => {}
                 Literal::SomeIn { key, value, collection, .. } => {
+                    self.name(value, collection);
                     key.iter().for_each(|key| self.expression(key));
                     self.expression(value);
                     self.expression(collection);
@@ -218,6 +258,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn expression(&mut self, expression: &'a Expr) {
+        self.line = expression.span().line;
         match expression {
             Expr::String { .. }
             | Expr::RawString { .. }
@@ -249,14 +290,23 @@ impl<'a> Walk<'a, '_> {
             }
             Expr::Call { fcn, params, .. } => self.call(fcn, params),
             Expr::UnaryExpr { expr, .. } => self.expression(expr),
+            Expr::BoolExpr { op: BoolOp::Eq | BoolOp::Ne, lhs, rhs, .. }
+            | Expr::AssignExpr { lhs, rhs, .. } => {
+                let (one, other) = (self.path(lhs), self.path(rhs));
+                self.comparisons.extend(comparison((one, lhs), (other, rhs), self.line));
+                self.name(lhs, rhs);
+                self.expression(lhs);
+                self.expression(rhs);
+            }
             Expr::BinExpr { lhs, rhs, .. }
             | Expr::BoolExpr { lhs, rhs, .. }
-            | Expr::ArithExpr { lhs, rhs, .. }
-            | Expr::AssignExpr { lhs, rhs, .. } => {
+            | Expr::ArithExpr { lhs, rhs, .. } => {
                 self.expression(lhs);
                 self.expression(rhs);
             }
             Expr::Membership { key, value, collection, .. } => {
+                let (one, other) = (self.path(value), self.path(collection));
+                self.comparisons.extend(comparison((one, value), (other, collection), self.line));
                 key.iter().for_each(|key| self.expression(key));
                 self.expression(value);
                 self.expression(collection);
@@ -331,9 +381,30 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
+    /// The path of a reference whose steps are all literal, also by `object.get`.
+    fn path(&self, expression: &Expr) -> Option<Path> {
+        if let Expr::Call { fcn, params, .. } = expression {
+            let [object, key, _] = params.as_slice() else { return None };
+            let mut path = is_object_get(fcn).then(|| plain_path(object, &self.names))??;
+            path.extend(literal_keys(key)?);
+            return Some(path);
+        }
+        plain_path(expression, &self.names)
+    }
+
+    /// Remembers a variable that stands for a claim or for the elements of one.
+    fn name(&mut self, variable: &'a Expr, stands_for: &Expr) {
+        if let Expr::Var { value, .. } = variable
+            && let Some(name) = text(value)
+            && let Some(path) = self.path(stands_for)
+        {
+            self.names.entry(name).or_insert(path);
+        }
+    }
+
     fn read(&mut self, path: Path) {
-        if !self.found.contains(&path) {
-            self.found.push(path);
+        if self.found.iter().all(|read| read.path != path) {
+            self.found.push(ReadAt { path, line: self.line });
         }
     }
 }
@@ -367,16 +438,18 @@ fn last_name(expression: &Expr) -> Option<&str> {
     }
 }
 
-/// A reference of literal steps from `input` or `data`, as imports are.
-fn plain_path(mut expression: &Expr) -> Option<Path> {
+/// A reference of literal steps from `input`, `data` or another name for a path.
+fn plain_path(mut expression: &Expr, aliases: &BTreeMap<&str, Path>) -> Option<Path> {
     let mut steps = Vec::new();
     loop {
         match expression {
             Expr::Var { value, .. } => {
-                let root = text(value).filter(|root| matches!(*root, "input" | "data"))?;
-                steps.push(root.to_owned());
-                steps.reverse();
-                return Some(steps);
+                let mut path = match text(value)? {
+                    root @ ("input" | "data") => vec![root.to_owned()],
+                    name => aliases.get(name)?.clone(),
+                };
+                path.extend(steps.into_iter().rev());
+                return Some(path);
             }
             Expr::RefDot { refr, field, .. } => {
                 steps.push(text(&field.1)?.to_owned());
