@@ -8,21 +8,24 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/run_local.sh [--unauthorized]
+Usage: scripts/run_local.sh [--unauthorized | --images]
 
   (nothing)        build, start mock-launcher and USleep, let UWear verify and release; exit with UWear's code
   --unauthorized   the codelab's step 8: a USleep with another image digest and another audience, which UWear must
                    refuse; exit 0 if it did and USleep received nothing, 1 if anything else happened
+  --images         the same from the two container images, then with an image made for another audience, which must be
+                   refused; needs buildah (or podman or docker), skopeo and jq
   -h, --help       this text
 
 The first run builds everything (some minutes); later ones take seconds.
 TEXT
 }
 
-unauthorized=no
+unauthorized=no images=no
 for argument in "$@"; do
   case $argument in
     --unauthorized) unauthorized=yes ;;
+    --images) images=yes ;;
     -h | --help) usage && exit 0 ;;
     *)
       printf 'run_local.sh: unknown argument: %s\n\n' "$argument" >&2
@@ -48,6 +51,7 @@ cd "$project"
 printf 'Building (release) ...\n'
 cargo build --release --locked --package mock-launcher --package usleep --package uwear --features usleep/walkthrough
 bin=${CARGO_TARGET_DIR:-target}/release
+if [[ $images == yes ]]; then exec scripts/run_images.sh; fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/usleep.XXXXXX")
 children=()

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Plays the whole scene from the two images: the mocked launcher's socket mounted where the launcher has it, the mock
+# reporting the image's real digest, UWear's baseline pinned to it. Then once more with a USleep image made for
+# another audience, so with another digest: refused for both reasons. Called by `scripts/run_local.sh --images`.
+set -euo pipefail
+
+fail() {
+  printf 'run_images.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$project"
+bin=${CARGO_TARGET_DIR:-target}/release
+
+engine=${ENGINE:-}
+for candidate in buildah podman docker; do
+  if [[ -z $engine ]] && command -v "$candidate" >/dev/null 2>&1; then engine=$candidate; fi
+done
+[[ -n $engine ]] || fail 'no buildah, podman or docker: install one, for example with: apt-get install buildah' 2
+for tool in skopeo jq; do
+  command -v "$tool" >/dev/null 2>&1 || fail "$tool is missing: install it, for example with: apt-get install $tool" 2
+done
+# Where namespaces are closed, as in many containers, buildah works with these.
+export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/images.XXXXXX")
+children=() containers=()
+finish() {
+  trap - EXIT INT TERM
+  if ((${#children[@]})); then
+    kill "${children[@]}" 2>/dev/null || true
+    wait "${children[@]}" 2>/dev/null || true
+  fi
+  local container
+  for container in "${containers[@]}"; do buildah rm "$container" >/dev/null 2>&1 || true; done
+  rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# prepare ARCHIVE: makes the image runnable; $prepared names it.
+prepare() {
+  case $engine in
+    buildah)
+      prepared=$(buildah from --quiet --pull-never "oci-archive:$1")
+      containers+=("$prepared")
+      ;;
+    podman) prepared=$(podman pull --quiet "oci-archive:$1") ;;
+    docker)
+      prepared=usleep-local/$(basename "$1" .oci.tar):run
+      skopeo copy --quiet "oci-archive:$1" "docker-daemon:$prepared"
+      ;;
+    *) fail "ENGINE: wanted buildah, podman or docker, got $engine" 2 ;;
+  esac
+}
+
+# run_image ARCHIVE PREPARED OPTION...: runs the image's own entry point on the host's network.
+run_image() {
+  local archive=$1 image=$2 entry
+  shift 2
+  case $engine in
+    buildah)
+      # buildah does not run entry points by itself.
+      mapfile -t entry < <(skopeo inspect --config "oci-archive:$archive" | jq -r '.config.Entrypoint[]')
+      exec buildah run "$@" "$image" -- "${entry[@]}"
+      ;;
+    *) exec "$engine" run --rm --network host "$@" "$image" ;;
+  esac
+}
+
+# start NAME READY COMMAND...: runs it in the background and returns as soon as it prints a line with READY in it.
+start() {
+  local name=$1 ready=$2 line
+  shift 2
+  mkfifo "$work/$name.pipe"
+  ("$@") >"$work/$name.pipe" 2>"$work/$name.log" &
+  started=$!
+  children+=("$started")
+  exec {pipe}<"$work/$name.pipe"
+  while IFS= read -r line <&"$pipe"; do
+    printf '%s\n' "$line" >>"$work/$name.out"
+    if [[ $line == *"$ready"* ]]; then
+      cat <&"$pipe" >>"$work/$name.out" &
+      exec {pipe}<&-
+      return
+    fi
+  done
+  cat "$work/$name.log" >&2
+  fail "$name ended before it was ready"
+}
+
+# scene NAME USLEEP_ARCHIVE UWEAR_ARCHIVE: USleep proves itself with its own digest; UWear's output and exit status
+# are in $work/NAME.uwear and $uwear_exit.
+scene() {
+  local name=$1 usleep=$2 uwear=$3 digest address
+  digest=sha256:$(skopeo inspect --raw "oci-archive:$usleep" | sha256sum | cut -d ' ' -f 1)
+  mkdir "$work/$name"
+  printf '{"submods":{"container":{"image_digest":"%s"}}}\n' "$digest" >"$work/$name/claims.json"
+  start "$name-mock" 'listens on' "$bin/mock-launcher" --socket "$work/$name/teeserver.sock" \
+    --pki-dir certs/local --claims "$work/$name/claims.json"
+  prepare "$usleep"
+  start "$name-usleep" 'Starting Server..' run_image "$usleep" "$prepared" \
+    --volume "$work/$name:/run/container_launcher" --env USLEEP_LISTEN=127.0.0.1:0
+  address=$(sed -n 's/^Starting Server\.\. listening on //p' "$work/$name-usleep.out")
+  prepare "$uwear"
+  uwear_exit=0
+  (run_image "$uwear" "$prepared" --volume "$work/baseline.json:/policy/baseline.json:ro" \
+    --volume "$project/certs/local/root.pem:/root.pem:ro" --env UWEAR_ROOT=/root.pem \
+    --env "remote_ip_addr=$address") >"$work/$name.uwear" 2>"$work/$name.uwear.log" || uwear_exit=$?
+  printf '\n--- UWear, against %s\n' "$digest"
+  cat "$work/$name.uwear"
+}
+
+printf 'Building the images ...\n'
+scripts/build_images.sh
+cp policy/baseline.json "$work/baseline.json"
+scripts/pin_digest.sh --baseline "$work/baseline.json"
+
+scene approved target/images/usleep.oci.tar target/images/uwear.oci.tar
+((uwear_exit == 0)) || { cat "$work/approved.uwear.log" "$work/approved-usleep.log" >&2 && fail "uwear exited with $uwear_exit"; }
+grep -q 'Sleep quality result: ' "$work/approved.uwear" || fail 'no result came back'
+
+AUDIENCE=anotherCompany.com scripts/build_images.sh --usleep --output "$work/other"
+scene unauthorized "$work/other/usleep.oci.tar" target/images/uwear.oci.tar
+printf 'uwear exited with %s\n' "$uwear_exit"
+((uwear_exit == 5)) || { cat "$work/unauthorized.uwear.log" >&2 && fail 'wanted exit status 5'; }
+for rule in image_digest_verified audience_verified allow; do
+  grep -qF "[ $rule ]: false" "$work/unauthorized.uwear" || fail "$rule should be false"
+done
