@@ -3,10 +3,35 @@
 //! A server proves itself with an attestation token that is bound to the very TLS session; a client
 //! verifies it, decides by a policy, and only then releases PHI over that same session. The stages are types
 //! that consume each other, so that no other order compiles; see [`client`] and [`server`].
+//!
+//! ```no_run
+//! # async fn example(
+//! #     verifier: attestation::Verifier, policy: policy::Policy, phi: attestation::Phi,
+//! # ) -> Result<(), Box<dyn std::error::Error>> {
+//! use rustls::pki_types::UnixTime;
+//! use session::{Limits, connect};
+//!
+//! let connected = connect(&"203.0.113.9".parse()?, &Limits::default()).await?;
+//! let (connected, token) = connected.receive_token().await?;
+//! let attested = match connected.attest(&verifier, &token, UnixTime::now()) {
+//!     Ok(attested) => attested,
+//!     Err(unproven) => return Ok(unproven.close().await),
+//! };
+//! let approved = match attested.decide(&policy, "uwear", UnixTime::now()) {
+//!     Ok(approved) => approved,
+//!     Err(denied) => return Ok(denied.close().await),
+//! };
+//! let answer = approved.release(phi).await?.result().await?;
+//! println!("{}", answer.expose());
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod client;
 mod close;
 mod connect_error;
+#[cfg(doctest)]
+mod does_not_compile;
 mod identity;
 mod limits;
 mod link;

@@ -1,6 +1,8 @@
 //! What must not compile: each file in `compile_fail/` breaks one promise of the types, and the compiler's
 //! words stand beside it.
 //!
+//! `cargo test --package session --test compile_fail -- --ignored` runs it, and so does `.ci/run`.
+//!
 //! After a change of the compiler's wording: `TRYBUILD=overwrite cargo test -p session --test compile_fail`, and
 //! read the difference.
 
@@ -13,6 +15,7 @@ use session::client::{Approved, Attested, Connected};
 const WORDS_OF: &str = "rustc 1.95.";
 
 #[test]
+#[ignore = "builds every dependency a second time; the documentation tests of does_not_compile.rs are the quick form"]
 fn what_would_release_data_without_proof_does_not_compile() {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = std::process::Command::new(rustc).arg("--version").output().unwrap().stdout;

@@ -1,4 +1,4 @@
-//! The nonce is worked out from the connection itself: no caller passes one.
+// The nonce is worked out from the connection itself: no caller passes one.
 
 use attestation::{Nonce, Token, Verifier};
 use rustls::pki_types::UnixTime;

@@ -1,4 +1,4 @@
-//! One proof, one release: no stage can be doubled or made out of nothing.
+// One proof, one release: no stage can be doubled or made out of nothing.
 
 use session::client::{Approved, Attested};
 

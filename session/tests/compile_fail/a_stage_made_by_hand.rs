@@ -1,4 +1,4 @@
-//! The stages have private fields: they come from the stage before and from nowhere else.
+// The stages have private fields: they come from the stage before and from nowhere else.
 
 use session::client::{Approved, Attested, Connected};
 

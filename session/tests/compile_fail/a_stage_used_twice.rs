@@ -1,4 +1,4 @@
-//! Each step consumes the stage that it starts from.
+// Each step consumes the stage that it starts from.
 
 use attestation::{Phi, Token, Verifier};
 use rustls::pki_types::UnixTime;

@@ -1,4 +1,4 @@
-//! `Verifier::verify` alone makes a verified token: not a copy, not a default.
+// `Verifier::verify` alone makes a verified token: not a copy, not a default.
 
 use attestation::VerifiedToken;
 

@@ -1,4 +1,4 @@
-//! One decision, one allowance: neither can be doubled or made out of nothing.
+// One decision, one allowance: neither can be doubled or made out of nothing.
 
 use policy::{Allowance, Decision};
 

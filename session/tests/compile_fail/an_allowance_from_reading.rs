@@ -1,4 +1,4 @@
-//! An evaluation of claims that may be anybody's never becomes an allowance.
+// An evaluation of claims that may be anybody's never becomes an allowance.
 
 use policy::{Allowance, Evaluation};
 

@@ -1,4 +1,4 @@
-//! A decision gives its allowance up once.
+// A decision gives its allowance up once.
 
 use policy::Decision;
 

@@ -1,4 +1,4 @@
-//! `Policy::decide` alone makes an allowance: there is no other way to write one down.
+// `Policy::decide` alone makes an allowance: there is no other way to write one down.
 
 fn literal() -> policy::Allowance {
     policy::Allowance {}

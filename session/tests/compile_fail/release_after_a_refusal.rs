@@ -1,4 +1,4 @@
-//! A connection that was refused has no way to send, nor back to one that has.
+// A connection that was refused has no way to send, nor back to one that has.
 
 async fn unproven(unproven: session::client::Unproven, phi: attestation::Phi) {
     let _ = unproven.release(phi).await;

@@ -1,4 +1,4 @@
-//! An open connection proves nothing.
+// An open connection proves nothing.
 
 async fn release(connected: session::client::Connected, phi: attestation::Phi) {
     let _ = connected.release(phi).await;

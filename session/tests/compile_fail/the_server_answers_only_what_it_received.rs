@@ -1,4 +1,4 @@
-//! At the other end too: PHI is received only by a session that has shown its token.
+// At the other end too: PHI is received only by a session that has shown its token.
 
 use session::server::{Attested, Connected};
 use tokio_util::sync::CancellationToken;
