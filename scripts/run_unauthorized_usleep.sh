@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# Step 7: a USleep that nobody approved. The source is the same, its audience is not: another image, another digest.
+# UWear must refuse it for both reasons, and send nothing.
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/lib_resources.sh
+source "$scripts_dir/lib_resources.sh"
+# shellcheck source=scripts/lib_images.sh
+source "$scripts_dir/lib_images.sh"
+
+usage() {
+  cat <<'TEXT'
+Usage: scripts/run_unauthorized_usleep.sh [--dry-run]
+
+Builds USleep with AUDIENCE=anotherCompany.com, pushes it under a tag of its own, and replaces both VMs: usleep with
+that image, uwear as it was, so that it dials again. The approved image, its digest and its archive stay as they are;
+scripts/run_usleep.sh --replace brings it back.
+
+  --dry-run    print the commands, run none
+  -h, --help   this text
+
+Reads the variables of run_usleep.sh and run_uwear.sh.
+TEXT
+}
+while (($#)); do common_flag "$1" && shift; done
+load_config
+need_image_tools
+approved=$USLEEP_IMAGE_DIGEST
+if [[ $dry_run == no && -z $approved ]]; then
+  refuse 'USLEEP_IMAGE_DIGEST is not known' 'run the approved one first: scripts/create_usleep_workload.sh'
+fi
+forwarded=()
+if [[ $dry_run == yes ]]; then forwarded=(--dry-run); fi
+
+# The build writes to the same place as the approved one, which pin_digest.sh and audit_image.sh read: a copy of that
+# is put aside first and put back whatever happens; by the next run, should this one be killed.
+aside=$images_dir/approved
+put_back() {
+  if [[ ! -d $aside ]]; then return; fi
+  rm -f "$images_dir"/usleep.*
+  cp -a "$aside"/. "$images_dir"/
+  rm -rf "$aside"
+}
+if [[ $dry_run == no ]]; then
+  put_back
+  rm -rf "$aside.part"
+  mkdir -p "$aside.part"
+  find "$images_dir" -mindepth 1 -maxdepth 1 -name 'usleep.*' -exec cp -a {} "$aside.part"/ \;
+  mv "$aside.part" "$aside" # complete from here on
+  at_exit put_back
+fi
+
+build_image USLEEP anotherCompany.com
+if [[ $dry_run == no && $built_digest == "$approved" ]]; then
+  fail 'the image for another audience has the approved digest: the audience did not reach the build' \
+    'see scripts/build_images.sh'
+fi
+USLEEP_WORKLOAD_IMAGE_TAG=unauthorized push_image USLEEP "$built_digest"
+if [[ $dry_run == no ]]; then put_back; fi
+
+step 'relaunch USleep with it'
+if [[ $dry_run == yes ]]; then
+  USLEEP_IMAGE_DIGEST='' bash "$scripts_dir/run_usleep.sh" --replace "${forwarded[@]}"
+else
+  USLEEP_IMAGE_DIGEST=$built_digest bash "$scripts_dir/run_usleep.sh" --replace >/dev/null ||
+    fail 'USleep was not relaunched' 'put right what is said above and run the same command again'
+fi
+step 'relaunch UWear, which dials it'
+# The address is read anew: run_usleep.sh has just kept it.
+env --unset=USLEEP_EXTERNAL_IP bash "$scripts_dir/run_uwear.sh" --replace "${forwarded[@]}" ||
+  fail 'UWear was not relaunched' 'put right what is said above and run the same command again'
+
+say ''
+say 'In two or three minutes scripts/logs.sh uwear must show, among others:'
+say '  [ audience_verified ]: false'
+say '  [ image_digest_verified ]: false'
+say '  [ allow ]: false'
+say '  Policy check FAILED'
+say "and scripts/logs.sh usleep that it received nothing. Back to the approved one: scripts/run_usleep.sh --replace"
