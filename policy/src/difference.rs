@@ -51,6 +51,9 @@ impl Baseline {
 
 fn of_key(key: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<(Effect, String)> {
     use Effect::{LetsIn, Other, ShutsOut};
+    if key == NOTES {
+        return notes(old.unwrap_or(&Value::Null), new.unwrap_or(&Value::Null));
+    }
     let (old, new) = match (old, new) {
         (None, None) => return Vec::new(),
         (Some(old), Some(new)) if old == new => return Vec::new(),
@@ -65,7 +68,6 @@ fn of_key(key: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<(Effect, S
     };
     // What a value more and a value less do.
     let (more, less, prefix) = match key {
-        NOTES => return notes(old, new),
         _ if key.starts_with("allowed_") => (LetsIn, ShutsOut, ""),
         _ if key.starts_with("required_") => (ShutsOut, LetsIn, "tokens without "),
         _ => (Other, Other, ""),
@@ -195,6 +197,11 @@ mod tests {
                     (Other, "image_digest_notes sha256:1: {\"label\":\"b\"}"),
                     (Other, "image_digest_notes sha256:2: gone"),
                 ],
+            ),
+            (
+                json!({"image_digest_notes": {"sha256:1": {}}}),
+                json!({}),
+                vec![(Other, "image_digest_notes sha256:1: gone")],
             ),
             (
                 json!({"mine": ["a"]}),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use session::Endpoint;
 
 use crate::exit;
+use crate::owner::{BaselineCommand, PolicyCommand};
 
 /// Release health data to a workload that has proven itself, and to nobody else
 ///
@@ -32,6 +33,12 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Decode a token and show it, UNVERIFIED
     Inspect(InspectArguments),
+    /// Look at a policy and its baseline before they decide
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Make a baseline, or see what a change of one means
+    #[command(subcommand)]
+    Baseline(BaselineCommand),
 }
 
 const RELEASE_EXAMPLE: &str = "\

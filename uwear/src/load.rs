@@ -59,7 +59,7 @@ pub(crate) fn judge(acceptance: &Acceptance) -> Result<Judge, Failure> {
     })
 }
 
-fn anchors(files: &[PathBuf]) -> Result<Anchors, Failure> {
+pub(crate) fn anchors(files: &[PathBuf]) -> Result<Anchors, Failure> {
     let mut anchors: Option<Anchors> = None;
     for file in files {
         let pem = read(file, "root certificate", MAX_ROOT_BYTES)?;
@@ -77,7 +77,7 @@ fn anchors(files: &[PathBuf]) -> Result<Anchors, Failure> {
     Ok(anchors.unwrap_or_else(Anchors::google))
 }
 
-fn policy_source(name: &Path) -> Result<PolicySource, Failure> {
+pub(crate) fn policy_source(name: &Path) -> Result<PolicySource, Failure> {
     match name.to_str() {
         Some("default") => Ok(PolicySource::Default),
         Some("codelab") => Ok(PolicySource::Codelab),
@@ -88,7 +88,7 @@ fn policy_source(name: &Path) -> Result<PolicySource, Failure> {
     }
 }
 
-fn baseline(file: Option<&Path>) -> Result<(Baseline, String), Failure> {
+pub(crate) fn baseline(file: Option<&Path>) -> Result<(Baseline, String), Failure> {
     let file = match file {
         Some(file) => file.to_owned(),
         None => default_baseline()?,
@@ -209,6 +209,6 @@ fn text(bytes: Vec<u8>, what: &str, file: &Path) -> Result<String, Failure> {
         .map_err(|_| Failure::usage(format!("{what} {}: not UTF-8 text", shown(file)), RIGHT_FILE))
 }
 
-fn shown(file: &Path) -> String {
+pub(crate) fn shown(file: &Path) -> String {
     printable(&file.to_string_lossy())
 }

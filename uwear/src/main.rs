@@ -6,6 +6,7 @@ mod clock;
 mod exit;
 mod inspect;
 mod load;
+mod owner;
 mod release;
 mod report;
 mod text;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         Some(Command::Release(arguments)) => release::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Policy(command)) => owner::policy(&command),
+        Some(Command::Baseline(command)) => owner::baseline(&command),
     };
     match ended {
         Ok(exit) => exit.into(),

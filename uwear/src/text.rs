@@ -12,10 +12,10 @@ use crate::clock::{date, span};
 use crate::load::Judge;
 use crate::report::{Facts, Report, Row};
 
-const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const NAME: Style = Style::new().bold();
-const QUIET: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const NAME: Style = Style::new().bold();
+pub(crate) const QUIET: Style = Style::new().dimmed();
 
 /// Standard output. A reader that went away does not stop a release: what cannot be written is lost.
 pub(crate) struct Printer {

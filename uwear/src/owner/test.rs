@@ -1,0 +1,77 @@
+//! `uwear policy test`: a folder of cases through the policy that they are about.
+
+use std::path::Path;
+
+use policy::cases::{CasesError, Suite};
+use policy::{Policy, PolicyError};
+
+use super::{TestArguments, counted};
+use crate::cli::Format;
+use crate::exit::{Exit, Failure};
+use crate::load::{self, shown};
+use crate::text::{BAD, GOOD, NAME, Printer};
+
+pub(super) fn run(arguments: &TestArguments) -> Result<Exit, Failure> {
+    let suite = Suite::read(&arguments.folder).map_err(|error| unusable(&error))?;
+    // Cases that name a shipped policy bring its baseline: then none has to be there.
+    let needed = suite.cases().iter().any(|case| case.policy().is_none());
+    if !needed && arguments.under_test.policy != Path::new("default") {
+        return Err(Failure::usage(
+            format!(
+                "cases {}: none is about {}",
+                shown(&arguments.folder),
+                shown(&arguments.under_test.policy)
+            ),
+            "leave `policy` out of the cases that are about the policy under test, or leave --policy out",
+        ));
+    }
+    let policy = needed.then(|| policy(arguments)).transpose()?;
+    let results = suite.run(policy.as_ref()).map_err(|error| unusable(&error))?;
+
+    let mut printer = Printer::new(Format::Text);
+    let failed: Vec<_> = results.iter().filter(|result| !result.passed()).collect();
+    let widest = failed.iter().map(|result| result.name.chars().count()).max().unwrap_or(0);
+    for result in &failed {
+        let mismatches: Vec<String> = result
+            .mismatches
+            .iter()
+            .map(|rule| format!("{} wanted {}, got {}", rule.name, rule.wanted, rule.got))
+            .collect();
+        printer.line(format_args!(
+            "{BAD}failed{BAD:#}   {NAME}{:<widest$}{NAME:#}   {}",
+            result.name,
+            mismatches.join("; ")
+        ));
+    }
+    let passed = results.len() - failed.len();
+    if failed.is_empty() {
+        printer.line(format_args!("{GOOD}{} passed{GOOD:#}", counted(passed, "case")));
+        return Ok(Exit::Done);
+    }
+    printer.line(format_args!("{BAD}{} failed{BAD:#}, {passed} passed", counted(failed.len(), "case")));
+    Ok(Exit::NotAcceptable)
+}
+
+fn policy(arguments: &TestArguments) -> Result<Policy, Failure> {
+    let (baseline, baseline_name) = load::baseline(arguments.under_test.baseline.as_deref())?;
+    let source = load::policy_source(&arguments.under_test.policy)?;
+    Policy::compile(source, baseline).map_err(|error| match &error {
+        PolicyError::Baseline(_) => Failure::usage(
+            format!("{baseline_name}: {error}"),
+            "see policy/baseline.json for the form of each key",
+        ),
+        _ => Failure::usage(error.to_string(), "see policy/confidential_space.rego for a policy that works"),
+    })
+}
+
+fn unusable(error: &CasesError) -> Failure {
+    let next = match error {
+        CasesError::Read { .. } | CasesError::None { .. } => "name a folder of cases, such as policy/cases",
+        CasesError::UnknownRule { .. } => {
+            "correct the name, or test the policy that has it with --policy FILE"
+        }
+        CasesError::Policy { .. } => "correct the case's data, or the baseline that it changes",
+        _ => "see policy/cases/README.md for what a case holds",
+    };
+    Failure::usage(format!("cases: {error}"), next)
+}
