@@ -1,6 +1,12 @@
 //! What holds for every input, tried on thousands of random ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+// The invariants of the fuzz target, which hold of any bytes.
+#[path = "../../fuzz/src/shown.rs"]
+mod shown;
+#[path = "../../fuzz/src/sleep_input.rs"]
+mod sleep_input;
+
 use proptest::prelude::*;
 use sleep::{Analysis, MAX_NIGHT_MINUTES, Night, RuleSet};
 
@@ -47,31 +53,58 @@ fn json(age: u8, [light, deep, rem]: [f64; 3]) -> String {
     )
 }
 
+#[test]
+fn every_seed_of_the_fuzzing_is_judged_as_it_should_be() {
+    let accepted =
+        sleep_input::seeds().into_iter().filter(|(_, seed)| sleep_input::check(seed)).map(|(name, _)| name);
+    assert_eq!(accepted.collect::<Vec<_>>(), ["amy", "fractions", "limits", "result", "odd-result"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        if let Ok(night) = Night::parse(&bytes) {
-            Analysis::new(&night, RuleSet::Codelab).to_json().unwrap();
-        }
+        sleep_input::check(&bytes);
     }
 
     #[test]
     fn nothing_that_is_nearly_json_makes_it_panic(text in nearly_json()) {
-        if let Ok(night) = Night::parse(text.as_bytes()) {
-            Analysis::new(&night, RuleSet::Codelab).to_json().unwrap();
-        }
+        sleep_input::check(text.as_bytes());
     }
 
     #[test]
     fn one_changed_byte_is_refused_or_is_another_night(at in 0..102_usize, byte in any::<u8>()) {
         let mut bytes = include_bytes!("../testdata/amy.json").to_vec();
         bytes[at] = byte;
-        match Night::parse(&bytes) {
-            Ok(night) => prop_assert!(night.total_minutes() > 0.0 && night.total_minutes() <= MAX_NIGHT_MINUTES),
-            Err(error) => prop_assert!(!error.path().is_empty()),
-        }
+        sleep_input::check(&bytes);
+    }
+
+    #[test]
+    fn a_seed_with_a_piece_cut_out_and_another_put_in_is_refused_or_is_another_night(
+        seed in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+        cut in 0..6_usize,
+        put in prop_oneof![nearly_json(), "[0-9eE+.-]{0,6}", any::<String>()],
+    ) {
+        let seeds = sleep_input::seeds();
+        let mut bytes = seed.get(&seeds).1.clone();
+        let at = at.index(bytes.len());
+        bytes.splice(at..(at + cut).min(bytes.len()), put.bytes());
+        sleep_input::check(&bytes);
+    }
+
+    #[test]
+    fn numbers_of_any_form_are_read_as_a_plain_reading_reads_them(
+        age in "-?[0-9]{1,4}(\\.[0-9])?",
+        light in "-?[0-9]{1,4}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?",
+        deep in 0..1441_u32,
+        rem in 0.0..1441_f64,
+    ) {
+        let text = format!(
+            r#"{{"name":"Amy","age":{age},"sleep":{{"light":{{"minutes":{light}}},"deep":{{"minutes":{deep}}},"rem":{{"minutes":{rem}}}}}}}"#
+        );
+        sleep_input::check(text.as_bytes());
     }
 
     #[test]
