@@ -185,6 +185,11 @@ impl Evaluation {
         self.judged.passes()
     }
 
+    /// Whether `allow` alone holds, whatever the checks come to.
+    pub(crate) fn allow_holds(&self) -> bool {
+        self.judged.allow == Outcome::True
+    }
+
     /// For every check and rule: what it found in the claims and what it wanted.
     pub fn explain(&self) -> Vec<Explained> {
         explain(&self.judged)

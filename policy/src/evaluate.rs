@@ -42,7 +42,7 @@ pub(crate) struct Judged {
     pub(crate) input: Rego,
     pub(crate) audience: String,
     pub(crate) checks: Vec<RuleOutcome>,
-    allow: Outcome,
+    pub(crate) allow: Outcome,
     nonce_is_known: bool,
     rules: OnceLock<Vec<RuleOutcome>>,
 }

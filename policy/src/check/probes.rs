@@ -13,7 +13,7 @@ use super::reading::{Link, list};
 use super::{Finding, Severity, claims, error, warning};
 use crate::baseline::CMD_OVERRIDE;
 use crate::merge::merged;
-use crate::{FactsForReading, Outcome, Policy, Role};
+use crate::{FactsForReading, Policy, Role};
 
 /// When the made-up token was issued, in seconds since 1970, and its nonce: any would do.
 const IAT: u64 = 1_757_060_250;
@@ -238,8 +238,7 @@ impl Trial<'_> {
             now: UnixTime::since_unix_epoch(Duration::from_secs(IAT + 10)),
         };
         let none = Map::new();
-        let evaluation = self.policy.evaluate(claims.as_object().unwrap_or(&none), &facts);
-        evaluation.rules().first().is_some_and(|allow| allow.outcome == Outcome::True)
+        self.policy.evaluate(claims.as_object().unwrap_or(&none), &facts).allow_holds()
     }
 
     /// A token as the baseline wants it that the policy allows, in one of the sessions there are.
