@@ -11,7 +11,7 @@ usage() {
   cat <<'TEXT'
 Usage: scripts/create_usleep_workload.sh [--dry-run]
 
-Creates the repository, builds USleep's image (scripts/build_images.sh --usleep), pushes it unchanged, compares what
+Creates the repository, builds USleep's image (scripts/build_images.sh), pushes it unchanged, compares what
 arrived, and lets USleep's service account read it. Prints the digest on stdout and keeps it for run_usleep.sh.
 
   --dry-run    print the commands, run none

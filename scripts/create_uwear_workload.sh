@@ -12,7 +12,7 @@ usage() {
 Usage: scripts/create_uwear_workload.sh [--dry-run]
 
 Says what policy/baseline.json, which goes into the image, lacks for this walk-through. Creates the repository,
-builds UWear's image (scripts/build_images.sh --uwear), pushes it unchanged, compares what arrived, and lets UWear's
+builds UWear's image (scripts/build_images.sh), pushes it unchanged, compares what arrived, and lets UWear's
 service account read it. Prints the digest on stdout and keeps it for run_uwear.sh.
 
   --dry-run    print the commands, run none

@@ -10,16 +10,13 @@ need_image_tools() {
   need sha256sum 'install coreutils'
 }
 
-# build_image WORKLOAD [AUDIENCE]: target/images/NAME.oci.tar and NAME.digest; sets built_digest.
+# build_image WORKLOAD [AUDIENCE]: NAME.oci.tar and NAME.digest in $images_dir; sets built_digest.
 # The audience is passed on by name or taken away, so that a variable left over in the shell changes no digest unseen.
 build_image() {
   local name=${1,,}
   step "build the image of $name from this source${2:+ (audience $2)}"
-  if [[ -n ${2:-} ]]; then
-    run env "AUDIENCE=$2" "$scripts_dir/build_images.sh" "--$name"
-  else
-    run env --unset=AUDIENCE "$scripts_dir/build_images.sh" "--$name"
-  fi
+  local build=("$scripts_dir/build_images.sh" "--$name" --output "$images_dir")
+  if [[ -n ${2:-} ]]; then run env "AUDIENCE=$2" "${build[@]}"; else run env --unset=AUDIENCE "${build[@]}"; fi
   if [[ $dry_run == yes ]]; then
     built_digest="sha256:DIGEST_OF_${1}"
     return

@@ -32,31 +32,14 @@ fi
 forwarded=()
 if [[ $dry_run == yes ]]; then forwarded=(--dry-run); fi
 
-# The build writes to the same place as the approved one, which pin_digest.sh and audit_image.sh read: a copy of that
-# is put aside first and put back whatever happens; by the next run, should this one be killed.
-aside=$images_dir/approved
-put_back() {
-  if [[ ! -d $aside ]]; then return; fi
-  rm -f "$images_dir"/usleep.*
-  cp -a "$aside"/. "$images_dir"/
-  rm -rf "$aside"
-}
-if [[ $dry_run == no ]]; then
-  put_back
-  rm -rf "$aside.part"
-  mkdir -p "$aside.part"
-  find "$images_dir" -mindepth 1 -maxdepth 1 -name 'usleep.*' -exec cp -a {} "$aside.part"/ \;
-  mv "$aside.part" "$aside" # complete from here on
-  at_exit put_back
-fi
-
+# Built into a folder of its own: target/images is what pin_digest.sh and audit_image.sh read.
+images_dir=$images_dir/unauthorized
 build_image USLEEP anotherCompany.com
 if [[ $dry_run == no && $built_digest == "$approved" ]]; then
   fail 'the image for another audience has the approved digest: the audience did not reach the build' \
     'see scripts/build_images.sh'
 fi
 USLEEP_WORKLOAD_IMAGE_TAG=unauthorized push_image USLEEP "$built_digest"
-if [[ $dry_run == no ]]; then put_back; fi
 
 step 'relaunch USleep with it'
 if [[ $dry_run == yes ]]; then
@@ -76,4 +59,5 @@ say '  [ audience_verified ]: false'
 say '  [ image_digest_verified ]: false'
 say '  [ allow ]: false'
 say '  Policy check FAILED'
-say "and scripts/logs.sh usleep that it received nothing. Back to the approved one: scripts/run_usleep.sh --replace"
+say 'and scripts/logs.sh usleep a session whose client refused. Nothing was sent.'
+say 'Back to the approved one: scripts/run_usleep.sh --replace, then scripts/run_uwear.sh --replace'

@@ -32,9 +32,8 @@ set -euo pipefail
 printf -- '--- build_images.sh\nAUDIENCE=%q\n' "${AUDIENCE-unset}" >>"$STAND_IN/calls"
 printf '%q\n' "$@" >>"$STAND_IN/calls"
 if [[ -f $STAND_IN/build_fails ]]; then echo 'error: it does not compile' >&2 && exit 1; fi
-images=$(cd "$(dirname "$0")/.." && pwd)/target/images
+name=${1#--} images=$3
 mkdir -p "$images"
-name=${1#--}
 printf 'image of %s for %s' "$name" "${AUDIENCE-uwear}" >"$images/$name.oci.tar"
 printf 'sha256:%s\n' "$(sha256sum "$images/$name.oci.tar" | cut -d ' ' -f 1)" >"$images/$name.digest"
 BUILD
