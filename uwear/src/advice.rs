@@ -66,7 +66,7 @@ pub(crate) fn advice(name: &str) -> Option<Advice> {
         },
         "not_before" | "issued_at" => Advice {
             meaning: "the token comes from the future",
-            next: "compare this machine's clock with the time: the difference is the one found",
+            next: "set this machine's clock; if it is right, do not trust what answered",
         },
         "expiry" | "age" => Advice {
             meaning: "the token is too old to have been made for this session",

@@ -130,14 +130,14 @@ impl Release {
         match connected.attest(&self.judge.verifier, token, now) {
             Ok(attested) => {
                 if self.explain {
-                    self.report.verified(&self.judge.verifier.report(token, now), &self.judge.policy);
+                    self.report.verified(&self.judge.verifier.report(token, now), now, &self.judge.policy);
                 }
                 self.report.warn_of_ends(token, now);
                 self.printer.line("PKI token validated successfully");
                 Ok(attested)
             }
             Err(unproven) => {
-                self.report.verified(&self.judge.verifier.report(token, now), &self.judge.policy);
+                self.report.verified(&self.judge.verifier.report(token, now), now, &self.judge.policy);
                 self.printer.line("Failed to validate PKI token");
                 self.printer.refused(&self.report, &self.judge);
                 let failure = Failure::new(Exit::NotProven, unproven.error.to_string(), "");

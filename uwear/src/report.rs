@@ -1,11 +1,12 @@
 //! What was checked and what came of it: one object, for `--format json` and for the text.
 
-use attestation::{CertificateSummary, Claims, Token, UnverifiedToken};
-use policy::{Explained, Policy, Read};
+use attestation::{CertificateSummary, Check, Claims, Token, UnverifiedToken, VerifyError};
+use policy::{Explained, Policy, Read, Shown};
 use rustls_pki_types::UnixTime;
 use serde::Serialize;
 
-use crate::clock::{rfc3339, span};
+use crate::advice::{self, advice};
+use crate::clock::{date, rfc3339, span};
 use crate::exit::{Exit, Failure};
 use crate::load::Judge;
 
@@ -18,6 +19,26 @@ pub(crate) struct Row {
     pub(crate) ok: Option<bool>,
     pub(crate) wanted: String,
     pub(crate) got: String,
+    /// What its failure means, where we have words for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) meaning: Option<String>,
+    /// What to do about its failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+impl Row {
+    fn new(name: &str, ok: Option<bool>, wanted: String, got: String) -> Self {
+        let advice = advice(name).filter(|_| ok == Some(false));
+        Self {
+            name: name.to_owned(),
+            ok,
+            wanted,
+            got,
+            meaning: advice.as_ref().map(|advice| advice.meaning.to_owned()),
+            next: advice.map(|advice| advice.next.to_owned()),
+        }
+    }
 }
 
 /// A certificate of the token.
@@ -101,7 +122,7 @@ impl Report {
     }
 
     /// Every check of the verifier; what comes after it has not run.
-    pub(crate) fn verified(&mut self, report: &attestation::Report, policy: &Policy) {
+    pub(crate) fn verified(&mut self, report: &attestation::Report, now: UnixTime, policy: &Policy) {
         let certificates = report.certificates().iter().map(|certificate| CertificateRow {
             name: certificate.name.clone(),
             not_before: rfc3339(certificate.not_before),
@@ -114,11 +135,13 @@ impl Report {
         self.checks = report
             .checks()
             .iter()
-            .map(|outcome| Row {
-                name: outcome.check.name().to_owned(),
-                ok: outcome.ok,
-                wanted: outcome.wanted.clone(),
-                got: outcome.got.clone(),
+            .map(|outcome| {
+                let (wanted, got) = (outcome.wanted.clone(), outcome.got.clone());
+                let row = Row::new(outcome.check.name(), outcome.ok, wanted, got);
+                match meaning(outcome.check, report, now.as_secs()).filter(|_| row.ok == Some(false)) {
+                    Some(meaning) => Row { meaning: Some(meaning), ..row },
+                    None => row,
+                }
             })
             .collect();
         self.not_run(policy);
@@ -126,8 +149,7 @@ impl Report {
 
     /// The checks of the session and the rules of the policy, none of which has run.
     pub(crate) fn not_run(&mut self, policy: &Policy) {
-        let row =
-            |name: &str| Row { name: name.to_owned(), ok: None, wanted: String::new(), got: String::new() };
+        let row = |name: &str| Row::new(name, None, String::new(), String::new());
         self.checks.extend(["session_nonce", "session_audience", "session_claim_absent"].map(row));
         self.rules = policy.rule_names().map(row).collect();
     }
@@ -135,16 +157,15 @@ impl Report {
     /// Every check of the session and every rule of the policy.
     pub(crate) fn decided(&mut self, explained: &[Explained]) {
         for explained in explained {
-            let row = Row {
-                name: explained.name.clone(),
-                ok: explained.outcome.ok(),
-                wanted: joined(&explained.wanted),
-                got: match &explained.outcome {
-                    policy::Outcome::Error(reason) => format!("error: {reason}"),
-                    policy::Outcome::Undefined => format!("undefined; {}", joined(&explained.found)),
-                    _ => joined(&explained.found),
-                },
+            let got = match &explained.outcome {
+                policy::Outcome::Error(reason) => format!("error: {reason}"),
+                policy::Outcome::Undefined => format!("undefined; {}", joined(&explained.found)),
+                _ => joined(&explained.found),
             };
+            let mut row = Row::new(&explained.name, explained.outcome.ok(), joined(&explained.wanted), got);
+            if row.ok == Some(false) && row.name == "image_digest_verified" {
+                row.next = explained.found.iter().find_map(to_paste).or(row.next);
+            }
             let rows = self.checks.iter_mut().chain(&mut self.rules);
             if let Some(place) = rows.into_iter().find(|place| place.name == row.name) {
                 *place = row;
@@ -159,7 +180,12 @@ impl Report {
         for certificate in parsed.certificates().iter().skip(1).filter_map(|der| CertificateSummary::of(der))
         {
             if let Some(left) = certificate.not_after.checked_sub(now.as_secs()).filter(|left| *left < SOON) {
-                self.warnings.push(format!("the certificate {} ends in {}", certificate.name, span(left)));
+                self.warnings.push(format!(
+                    "the certificate {} ends in {}, on {}: from then on tokens that come with it are refused",
+                    certificate.name,
+                    span(left),
+                    date(certificate.not_after),
+                ));
             }
         }
     }
@@ -179,12 +205,45 @@ impl Report {
     pub(crate) fn failures(&self) -> Vec<&Row> {
         let failed = |row: &&Row| row.ok == Some(false) && row.name != "allow";
         let rules: Vec<&Row> = self.rules.iter().filter(failed).collect();
-        let checks =
-            self.checks.iter().filter(failed).filter(|check| {
-                !rules.iter().any(|rule| crate::advice::same_matter(&check.name, &rule.name))
-            });
+        let checks = self
+            .checks
+            .iter()
+            .filter(failed)
+            .filter(|check| !rules.iter().any(|rule| advice::same_matter(&check.name, &rule.name)));
         checks.chain(rules.iter().copied()).collect()
     }
+}
+
+/// Words of its own for a failure that depends on the clock: how far it is off, or when the certificate ended.
+fn meaning(check: Check, report: &attestation::Report, now: u64) -> Option<String> {
+    let future = |of: fn(&Claims) -> u64| {
+        let ahead = of(report.claims()?).checked_sub(now)?;
+        Some(format!("the token comes from the future: the clock here is {} behind the token's", span(ahead)))
+    };
+    match (check, report.verdict().err()) {
+        (Check::NotBefore, _) => future(|claims| claims.not_before),
+        (Check::IssuedAt, _) => future(|claims| claims.issued_at),
+        (_, Some(VerifyError::CertificateExpired { certificate, not_after })) => {
+            Some(format!("the token's {certificate} certificate ended on {}", date(*not_after)))
+        }
+        (_, Some(VerifyError::CertificateNotValidYet { certificate, not_before })) => {
+            Some(format!("the token's {certificate} certificate begins on {} only", date(*not_before)))
+        }
+        _ => None,
+    }
+}
+
+/// What to do about an image that is not approved, with its digest as the baseline writes it.
+fn to_paste(read: &Read) -> Option<String> {
+    let Shown::One(digest) = &read.value else { return None };
+    let hex = digest.strip_prefix("sha256:")?;
+    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then(|| {
+        format!(
+            "audit this image; if it is sound, add \"{digest}\" to allowed_submods_container_image_digest of \
+             your baseline"
+        )
+    })
 }
 
 /// Values on one line; with their paths where there are several.

@@ -6,7 +6,6 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::advice::advice;
 use crate::cli::Format;
 use crate::clock::{date, span};
 use crate::load::Judge;
@@ -66,19 +65,19 @@ impl Printer {
         for row in failures {
             self.failure(row, judge);
         }
+        self.held(report);
         self.not_run(report);
         self.sources(report);
     }
 
     pub(crate) fn failure(&mut self, row: &Row, judge: &Judge) {
-        let advice = advice(&row.name);
-        let meaning = advice.as_ref().map_or("", |advice| advice.meaning);
+        let meaning = row.meaning.as_deref().unwrap_or("");
         self.line("");
         self.line(format_args!("  {NAME}{:<27}{NAME:#} {meaning}", row.name));
         self.line(format_args!("      found    {}", or_nothing(&row.got)));
         self.line(format_args!("      wanted   {}", noted(&or_nothing(&row.wanted), judge)));
-        if let Some(advice) = advice {
-            self.line(format_args!("      next     {}", advice.next));
+        if let Some(next) = &row.next {
+            self.line(format_args!("      next     {next}"));
         }
     }
 
@@ -102,11 +101,23 @@ impl Printer {
         self.line(format_args!("{heading:<10} {good} of {}{not_run}", good + bad));
     }
 
+    /// What stands beside the failures and is not among them: the checks, and the rules, that hold.
+    pub(crate) fn held(&mut self, report: &Report) {
+        let held = |rows: &[Row]| -> Vec<String> {
+            let rows = rows.iter().filter(|row| row.ok == Some(true) && row.name != "allow");
+            rows.map(|row| row.name.clone()).collect()
+        };
+        let names = [held(&report.checks), held(&report.rules)].concat();
+        if !names.is_empty() {
+            self.line("");
+            self.line(format_args!("{QUIET}held: {}{QUIET:#}", names.join(", ")));
+        }
+    }
+
     pub(crate) fn not_run(&mut self, report: &Report) {
         let names: Vec<&str> =
             report.checks.iter().filter(|row| row.ok.is_none()).map(|row| row.name.as_str()).collect();
         if names.len() > 1 {
-            self.line("");
             self.line(format_args!(
                 "{QUIET}not run: {}, and no rule of the policy{QUIET:#}",
                 names.join(", ")
@@ -151,6 +162,7 @@ impl Printer {
         for (index, row) in report.certificates.iter().enumerate() {
             let heading = if index == 0 { "chain" } else { "" };
             let left = match row.ends.checked_sub(now) {
+                Some(_) if row.begins > now => "not valid yet".to_owned(),
                 Some(left) => format!("{} left", span(left)),
                 None => "expired".to_owned(),
             };

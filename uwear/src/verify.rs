@@ -19,8 +19,11 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, Failure> {
     report.judged_at(now);
     report.token_sha256 = Some(token.sha256());
     let verified = judge.verifier.report(&token, now);
-    report.verified(&verified, &judge.policy);
-    report.warn_of_ends(&token, now);
+    report.verified(&verified, now, &judge.policy);
+    if verified.claims().is_some() {
+        // Nobody needs to be warned of what somebody made up.
+        report.warn_of_ends(&token, now);
+    }
     let facts = verified.claims().map(Facts::of);
 
     let exit = match verified.into_verdict() {
@@ -69,6 +72,9 @@ fn print(report: &Report, judge: &Judge, facts: Option<&Facts>, bytes: usize, no
     printer.tally(report);
     for row in report.failures() {
         printer.failure(row, judge);
+    }
+    if report.exit_code != Exit::Done.code() {
+        printer.held(report);
     }
     if report.exit_code == Exit::NotProven.code() {
         printer.not_run(report);

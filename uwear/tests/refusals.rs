@@ -472,6 +472,9 @@ impl Refused<'_> {
             let row = rows.into_iter().find(|row| row["name"] == *name).unwrap();
             assert!(row["got"].as_str().unwrap().contains(found), "{shown}");
             assert!(row["wanted"].as_str().unwrap().contains(wanted), "{shown}");
+            for words in ["meaning", "next"] {
+                assert!(row[words].as_str().is_some_and(|words| words.len() > 20), "{shown}");
+            }
         }
     }
 

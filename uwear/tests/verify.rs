@@ -141,6 +141,141 @@ async fn an_old_token_is_judged_as_of_any_time_that_is_named() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn any_time_can_be_named_and_the_certificates_are_dated_by_it() {
+    let owner = Owner::new();
+    owner.file("token.jwt", tokens::token(NONCE, &json!({})));
+    let rows = [
+        ("1970-01-01T00:00:00Z", "not valid yet"),
+        ("2000-02-29T23:59:59Z", "not valid yet"),
+        ("2100-01-01T00:00:00+14:00", "expired"),
+        ("9999-12-31T23:59:59Z", "expired"),
+    ];
+    for (now, says) in rows {
+        let ended = verify(&owner).args(["--nonce", NONCE, "--now", now]).ends().await.with_code(4);
+        let leaf = ended.stdout.lines().find(|line| line.starts_with("chain ")).unwrap();
+        assert!(leaf.ends_with(says), "{now}: {ended}");
+        assert!(!ended.stdout.contains("warning: "), "{now}: {ended}");
+    }
+    // The reason has the date, which nobody has to work out from seconds.
+    let at = |now| verify(&owner).args(["--nonce", NONCE, "--now", now]).ends();
+    at("9999-12-31T23:59:59Z").await.says(&["the token's leaf certificate ended on 20"]);
+    at("1970-01-01T00:00:00Z").await.says(&["the token's leaf certificate begins on 20"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_from_the_future_is_told_by_how_much() {
+    let owner = Owner::new();
+    let iat = tokens::now();
+    owner.file("token.jwt", tokens::token_at(NONCE, &json!({}), iat));
+    for (behind, words) in [(61, "1 min 1 s"), (600, "10 min"), (7500, "2 h 5 min")] {
+        let now = rfc3339(iat - behind);
+        let called = || verify(&owner).args(["--nonce", NONCE, "--now", &now]);
+        let meaning =
+            format!("the token comes from the future: the clock here is {words} behind the token's");
+        called().ends().await.with_code(4).says(&[
+            &meaning,
+            &format!("iat is {behind} s ahead of the clock, wanted at most 60 s"),
+            "set this machine's clock; if it is right, do not trust what answered",
+        ]);
+        let report = called().json().ends().await.with_code(4).json();
+        assert_eq!(named(&report, Some(false)), set(&["not_before", "issued_at"]));
+        for row in report["checks"].as_array().unwrap().iter().filter(|row| row["ok"] == false) {
+            assert_eq!(row["meaning"], meaning);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_digest_of_an_image_that_is_not_approved_is_ready_to_be_pasted() {
+    let digest = "sha256:1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e1b7e44d0";
+    let paste = format!(
+        "if it is sound, add \"{digest}\" to allowed_submods_container_image_digest of your baseline"
+    );
+    // What is no digest must not get into a baseline by way of our advice.
+    let rows = [(digest, true), (&digest[..70], false), ("sha256:\", \"", false), ("", false)];
+    for (digest, pastes) in rows {
+        let owner = Owner::new();
+        let patch = json!({"submods": {"container": {"image_digest": digest}}});
+        owner.file("token.jwt", tokens::token(NONCE, &patch));
+        let ended = verify(&owner).args(["--nonce", NONCE]).ends().await.with_code(5);
+        let found = format!("      found    {}", if digest.is_empty() { "nothing" } else { digest });
+        assert!(ended.stdout.lines().any(|line| line == found), "{ended}");
+        assert_eq!(ended.stdout.contains(&paste), pastes, "{ended}");
+        assert!(ended.stdout.contains("audit "), "{ended}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_near_their_end_are_warned_of_if_they_are_genuine() {
+    const DAY: i64 = 86_400;
+    let iat = tokens::now();
+    for (days, warns, flipped) in
+        [(63, true, false), (89, true, false), (91, false, false), (63, false, true)]
+    {
+        let now = time::OffsetDateTime::from_unix_timestamp(iat).unwrap();
+        let mut spec = tokens::pki().chain_spec(now).unwrap();
+        spec.intermediates[0].not_after = now + time::Duration::seconds(days * DAY + 600);
+        let mint = mock_launcher::Mint::chain(&spec.issue().unwrap()).unwrap();
+        let claims = mock_launcher::claims::default_claims("uwear", &[NONCE.to_owned()], iat);
+        let token = mint.token(&claims).unwrap();
+        let owner = Owner::new();
+        owner.file("token.jwt", if flipped { token[..token.len() - 2].to_owned() + "AA" } else { token });
+        let exit = if flipped { 4 } else { 0 };
+        let report = verify(&owner).args(["--nonce", NONCE]).json().ends().await.with_code(exit).json();
+        let ends = (now + time::Duration::seconds(days * DAY + 600)).date();
+        let warning = format!(
+            "the certificate Mock Confidential Space Intermediate CA ends in {days} days, on {ends}: from then on \
+             tokens that come with it are refused"
+        );
+        assert_eq!(report["warnings"], if warns { json!([warning]) } else { json!([]) }, "{days} days");
+        let ended = verify(&owner).args(["--nonce", NONCE]).ends().await.with_code(exit);
+        assert_eq!(ended.stdout.contains(&format!("warning: {warning}")), warns, "{ended}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_lists_what_held_and_what_was_not_run() {
+    let owner = Owner::new();
+    let token = tokens::token(NONCE, &json!({"dbgstat": "enabled", "hwmodel": "GCP_AMD_SEV_ES"}));
+    owner.file("token.jwt", &token);
+    let ended = verify(&owner).args(["--nonce", NONCE]).ends().await.with_code(5);
+    ended.says(&[
+        "\n  hw_verified ",
+        "\n  debug_status_verified ",
+        "\nheld: size, shape, header, algorithm, critical, x5c, root_pinned, chain, root_validity, leaf_key, \
+         signature, claims, issuer, not_before, expiry, issued_at, age, lifetime, session_nonce, \
+         session_audience, session_claim_absent, image_digest_verified, ",
+    ]);
+    owner.file("token.jwt", token[..token.len() - 2].to_owned() + "AA");
+    let ended = verify(&owner).args(["--nonce", NONCE]).ends().await.with_code(4);
+    ended.says(&[
+        "\n  signature ",
+        "\nheld: size, shape, header, algorithm, critical, x5c, root_pinned, chain, root_validity, leaf_key\n",
+        "\nnot run: claims, issuer, not_before, expiry, issued_at, age, lifetime, session_nonce, \
+         session_audience, session_claim_absent, and no rule of the policy\n",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_is_the_same_text_with_and_without_colour() {
+    let owner = Owner::new();
+    owner.file("token.jwt", tokens::token(NONCE, &json!({"dbgstat": "enabled"})));
+    // Standard output is no terminal here.
+    let now = rfc3339(tokens::now());
+    let called = || verify(&owner).args(["--nonce", NONCE, "--now", &now]);
+    let piped = called().ends().await.with_code(5).stdout;
+    let no_colour = called().env("NO_COLOR", "1").ends().await.with_code(5).stdout;
+    let coloured = called().env("CLICOLOR_FORCE", "1").ends().await.with_code(5).stdout;
+    assert_eq!(piped, no_colour);
+    assert!(!piped.contains('\u{1b}') && coloured.contains("\u{1b}["));
+    let mut plain = String::new();
+    for (number, part) in coloured.split('\u{1b}').enumerate() {
+        plain.push_str(if number == 0 { part } else { part.split_once('m').unwrap().1 });
+    }
+    assert_eq!(plain, piped);
+}
+
 /// Seconds since 1970 as `uwear` takes them.
 fn rfc3339(seconds: i64) -> String {
     use time::{OffsetDateTime, format_description::well_known::Rfc3339};
