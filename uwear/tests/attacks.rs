@@ -11,6 +11,7 @@ mod sessions;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -221,10 +222,7 @@ async fn a_relay_is_told_of_in_its_own_words() {
 fn the_catalogue_has_every_group_and_no_name_twice() {
     let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
     let mut names = BTreeSet::new();
-    let forged = FORGED.iter().map(|row| (row.group, &*row.name));
-    let nonces = claims::ROWS.iter().filter(|row| !row.genuine).map(|row| (row.group, row.name));
-    let sessions = attacks().filter(|row| row.exit != 0).map(|row| ("session", row.name));
-    for (group, name) in forged.chain(nonces).chain(sessions) {
+    for (group, name) in rows() {
         *groups.entry(group).or_default() += 1;
         assert!(names.insert(name), "{name:?} twice");
     }
@@ -242,6 +240,58 @@ fn the_catalogue_has_every_group_and_no_name_twice() {
         assert!(groups[group] >= least, "{group}: {} attacks", groups[group]);
     }
     assert_eq!(groups.len(), 7, "{groups:?}");
+}
+
+#[test]
+fn what_the_security_policy_names_is_there() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let security = std::fs::read_to_string(project.join("SECURITY.md")).unwrap();
+    let (mut sources, mut missing) = (String::new(), Vec::new());
+    for part in ["attestation", "launcher", "policy", "session", "sleep", "usleep", "uwear"] {
+        read_sources(&project.join(part), &mut sources);
+    }
+
+    let between = |mark: char| security.split(mark).skip(1).step_by(2);
+    // A test's name: it has no spaces and says something.
+    let is_test = |text: &&str| text.matches('_').count() >= 3 && !text.contains([' ', '.', '-']);
+    let tests: BTreeSet<&str> = between('`').filter(is_test).collect();
+    assert!(tests.len() > 20, "{tests:?}");
+    missing.extend(tests.into_iter().filter(|test| !sources.contains(&format!("fn {test}("))));
+
+    let rows = rows();
+    let examples: BTreeSet<&str> = between('"').collect();
+    assert!(examples.len() > 10, "{examples:?}");
+    missing.extend(examples.into_iter().filter(|example| !rows.iter().any(|(_, name)| name == example)));
+    assert_eq!(missing, Vec::<&str>::new());
+
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    for (group, _) in &rows {
+        *groups.entry(group).or_default() += 1;
+    }
+    for (group, count) in groups {
+        assert!(security.contains(&format!("\n| {group} | {count} | ")), "{group}: {count} rows");
+    }
+    assert!(security.contains(&format!("\n{} attacks, a row each", rows.len())), "{} rows", rows.len());
+}
+
+/// All Rust text below a folder.
+fn read_sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            read_sources(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+/// Group and name of every attack.
+fn rows() -> Vec<(&'static str, &'static str)> {
+    let forged = FORGED.iter().map(|row| (row.group, &*row.name));
+    let claims = claims::ROWS.iter().filter(|row| !row.genuine).map(|row| (row.group, row.name));
+    let sessions = attacks().filter(|row| row.exit != 0).map(|row| ("session", row.name));
+    forged.chain(claims).chain(sessions).collect()
 }
 
 fn attacks() -> impl Iterator<Item = &'static Attack> {
