@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use attestation::json::object_with_unique_names;
 use attestation::message::MAX_TOKEN_BYTES;
 use attestation::{Token, printable};
 use base64::Engine as _;
@@ -17,8 +18,7 @@ use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode, header};
 use hyperlocal::{UnixConnector, UnixStream};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use tower_service::Service as _;
 
 use crate::error::MAX_STATUS_TEXT_BYTES;
@@ -157,8 +157,9 @@ impl Launcher {
         let text = String::from_utf8(bytes).map_err(|_| not_jwt())?;
         let header = text.split('.').next().unwrap_or_default();
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| not_jwt())?;
-        let header: Header = serde_json::from_slice(&header).map_err(|_| not_jwt())?;
-        if header.x5c.is_none() {
+        let header = object_with_unique_names(&header).map_err(|_| not_jwt())?;
+        // The one header parameter that tells a PKI token from the others (RFC 7515 §4.1.6).
+        if header.get("x5c").is_none_or(Value::is_null) {
             return Err(LauncherError::NoCertificateChain { socket: self.socket.clone() });
         }
         Token::new(text).map_err(|_| LauncherError::TooLarge { socket: self.socket.clone() })
@@ -178,12 +179,6 @@ impl TokenSource for Launcher {
     fn token<'a>(&'a self, request: &'a TokenRequest) -> TokenFuture<'a> {
         Box::pin(self.request_token(request))
     }
-}
-
-/// The one header parameter that tells a PKI token from the others (RFC 7515 §4.1.6).
-#[derive(Deserialize)]
-struct Header {
-    x5c: Option<IgnoredAny>,
 }
 
 fn post(request: &TokenRequest) -> Request<Full<Bytes>> {

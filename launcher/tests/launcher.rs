@@ -267,7 +267,7 @@ async fn a_token_is_taken_at_the_limit_and_refused_one_over() {
 
 #[tokio::test]
 async fn a_body_that_is_no_jwt_is_told_apart_by_its_shape() {
-    let rows: [(&[u8], usize); 11] = [
+    let rows: [(&[u8], usize); 13] = [
         (b"", 1),
         (b"<html>all is well</html>", 1),
         (b"eyJ4NWMiOltdfQ.e30", 2),
@@ -280,6 +280,9 @@ async fn a_body_that_is_no_jwt_is_told_apart_by_its_shape() {
         // A header that is no JSON object.
         (b"AAAA.e30.AA", 3),
         (b"eyJ4NWMiOltdfQ.\xff\xfe.AA", 3),
+        // One with x5c twice, and one that is not UTF-8 beside its x5c.
+        (b"eyJ4NWMiOltdLCJ4NWMiOltdfQ.e30.AA", 3),
+        (b"eyJ4NWMiOlsi_yJdfQ.e30.AA", 3),
     ];
     for (body, segments) in rows {
         let hostile = Hostile::answers(body);
