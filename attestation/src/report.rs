@@ -41,7 +41,8 @@ impl Report {
     ) -> Self {
         let unverified = UnverifiedToken::parse(token.as_str()).ok();
         let certificates = unverified.iter().flat_map(|parsed| parsed.certificates());
-        let certificates: Vec<_> = certificates.filter_map(|der| CertificateSummary::of(der)).collect();
+        // By position: one that cannot be read must not give its place to the next.
+        let certificates: Vec<_> = certificates.map(|der| CertificateSummary::of(der)).collect();
         let (failed, claims) = match &passed {
             Ok(verified) => (Vec::new(), Some(verified.claims().clone())),
             Err(failures) => (
@@ -57,6 +58,7 @@ impl Report {
             claims: claims.as_ref(),
         };
         let checks = Check::ALL.map(|check| facts.outcome(check, &failed)).to_vec();
+        let certificates = certificates.into_iter().flatten().collect();
         Self { checks, certificates, claims, verdict: passed.map_err(|failures| failures.first) }
     }
 
@@ -97,7 +99,8 @@ struct Facts<'a> {
     verifier: &'a Verifier,
     token: &'a Token,
     now: u64,
-    certificates: &'a [CertificateSummary],
+    /// Leaf, intermediate, root; `None` for one that path validation may take and a reader of names cannot read.
+    certificates: &'a [Option<CertificateSummary>],
     claims: Option<&'a Claims>,
 }
 
@@ -143,12 +146,15 @@ impl Facts<'_> {
 
     /// What a check that passed found.
     fn got(&self, check: Check) -> String {
-        let certificate = |index: usize| self.certificates.get(index);
+        let certificate = |index: usize| self.certificates.get(index).and_then(Option::as_ref);
         let until = |index| {
-            certificate(index).map_or_else(String::new, |found| {
-                let days = found.not_after.saturating_sub(self.now) / 86_400;
-                format!("{}, {days} days left", found.name)
-            })
+            certificate(index).map_or_else(
+                || "one that cannot be shown".to_owned(),
+                |found| {
+                    let days = found.not_after.saturating_sub(self.now) / 86_400;
+                    format!("{}, {days} days left", found.name)
+                },
+            )
         };
         let claim = |describe: &dyn Fn(&Claims) -> String| self.claims.map_or_else(String::new, describe);
         let relative = |at: u64| match at.checked_sub(self.now) {

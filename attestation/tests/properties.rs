@@ -14,14 +14,13 @@ mod token;
 #[path = "../../fuzz/src/x5c.rs"]
 mod x5c;
 
-use attestation::{Check, VerifyError};
+use attestation::{Check, Token, VerifyError};
 use mock_launcher::claims::{merge, to_json};
-use mock_launcher::sign_compact;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
-use forge::{FORGE, NOW, good_claims, judge};
+use forge::{FORGE, NOW, good_claims, judge, sign};
 
 /// One change of a text or of bytes.
 #[derive(Clone, Debug)]
@@ -143,8 +142,25 @@ fn every_seed_of_the_fuzzing_is_judged_as_it_should_be() {
         accepted(token::seeds(), token::check),
         ["header-0", "header-1", "header-5", "genuine", "header-written-out"]
     );
-    assert_eq!(accepted(x5c::seeds(), x5c::check), ["good", "leaf", "intermediate", "anchor"]);
+    assert_eq!(
+        accepted(x5c::seeds(), x5c::check),
+        ["good", "leaf", "leaf-odd-name", "intermediate", "anchor"]
+    );
     assert_eq!(accepted(claims::seeds(), claims::check), ["good", "least", "arrays", "debug", "session"]);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_shown_does_not_give_its_place_in_the_report_to_the_next() {
+    let leaf = x5c::signed(&x5c::leaf_that_cannot_be_shown(), &FORGE.intermediate_key);
+    let [_, intermediate, root] = <[Vec<u8>; 3]>::try_from(FORGE.chain.x5c().to_vec()).unwrap();
+    let token = Token::new(FORGE.sign_x5c(vec![leaf, intermediate, root])).unwrap();
+    let report = FORGE.verifier.report(&token, forge::now());
+    assert!(report.verdict().is_ok());
+    let got = |check: Check| &report.checks().iter().find(|outcome| outcome.check == check).unwrap().got;
+    let chain = got(Check::Chain);
+    assert!(chain.starts_with("one that cannot be shown; Mock Confidential Space Intermediate"), "{chain}");
+    assert_eq!(*got(Check::RootPinned), format!("sha256 {}", FORGE.verifier.anchors().fingerprints()[0]));
+    assert!(got(Check::RootValidity).starts_with("Mock Confidential Space Root"));
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -234,7 +250,7 @@ proptest! {
     #[test]
     fn no_other_order_of_certificates_verifies(order in prop::collection::vec(0..3_usize, 0..5)) {
         let x5c: Vec<Vec<u8>> = order.iter().map(|at| FORGE.chain.x5c()[*at].clone()).collect();
-        let verdict = judge(&FORGE.mint.clone().with_x5c(x5c).token(&good_claims()).unwrap());
+        let verdict = judge(&FORGE.sign_x5c(x5c));
         prop_assert_eq!(verdict.is_ok(), order == [0, 1, 2]);
     }
 
@@ -242,7 +258,7 @@ proptest! {
     fn what_a_foreign_key_signs_is_refused_at_the_signature_whatever_it_says(name in claim_name(), value in any_json()) {
         let mut claims = good_claims();
         merge(&mut claims, &json!({ name: value }));
-        let token = sign_compact(FORGE.header.as_bytes(), &to_json(&claims), &FORGE.foreign_key).unwrap();
+        let token = sign(FORGE.header.as_bytes(), &to_json(&claims), &FORGE.foreign_key);
         prop_assert_eq!(judge(&token).err(), Some(VerifyError::Signature));
     }
 
