@@ -1,10 +1,9 @@
-//! `uwear baseline init`: a baseline for the default policy from an authentic token, for the owner to review.
+//! `uwear baseline init`: a baseline for the default policy, from an authentic token or for an image, for the owner
+//! to review.
 //!
-//! What must hold of every token (a production image, supported, booted securely, no other command) is written as
-//! required, not as found: a token of which it does not hold makes no baseline. What is written accepts the token
-//! that it was made from.
+//! What is written accepts the token that it was made from; a token that the default policy could never accept makes
+//! no baseline. An image does not say where and by whom it is run: the owner has to.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,104 +11,89 @@ use std::path::Path;
 use attestation::{Expectation, VerifiedToken, Verifier, printable};
 use policy::{Baseline, FactsForReading, Policy, PolicySource, Role};
 use rustls_pki_types::UnixTime;
-use serde::Serialize;
-use serde_json::Value;
 use session::WIRE_VERSION;
 
 use super::InitArguments;
+use super::draft::{Draft, Given};
+use super::image::{self, Image};
 use crate::advice::advice;
-use crate::clock::date;
 use crate::exit::{Exit, Failure};
 use crate::load;
 
-/// The default policy's keys in the order of the baseline that ships.
-#[derive(Serialize)]
-struct Draft {
-    allowed_submods_container_image_digest: Vec<String>,
-    image_digest_notes: BTreeMap<String, Note>,
-    allowed_hwmodel: Vec<String>,
-    allowed_aud: Vec<String>,
-    allowed_issuer: Vec<String>,
-    allowed_secboot: [bool; 1],
-    allowed_sw_name: [&'static str; 1],
-    allowed_dbgstat: [&'static str; 1],
-    required_support_attributes: [&'static str; 1],
-    allowed_project_id: Vec<String>,
-    allowed_service_account: Vec<String>,
-    allowed_env_override: Vec<String>,
-    allow_cmd_override: bool,
-}
-
-#[derive(Serialize)]
-struct Note {
-    label: String,
-    date: String,
-}
-
 pub(super) fn run(arguments: &InitArguments) -> Result<Exit, Failure> {
-    let verifier = Verifier::new(load::anchors(&arguments.root)?, Expectation::default());
-    let token = load::token(&arguments.from_token)?;
     let now = arguments.now.unwrap_or_else(UnixTime::now);
+    if let Some(archive) = &arguments.from_image {
+        return from_image(archive, arguments, now);
+    }
+    let Some(file) = &arguments.from_token else {
+        return Err(Failure::usage("a baseline from what?", "give --from-token or --from-image"));
+    };
+    from_token(file, arguments, now)
+}
+
+fn from_token(file: &Path, arguments: &InitArguments, now: UnixTime) -> Result<Exit, Failure> {
+    let verifier = Verifier::new(load::anchors(&arguments.root)?, Expectation::default());
+    let token = load::token(file)?;
     let token = verifier.verify(&token, now).map_err(|error| {
         Failure::new(
             Exit::NotProven,
-            format!("token {}: {error}", load::shown(&arguments.from_token)),
+            format!("token {}: {error}", load::shown(file)),
             "`uwear verify` shows every check; a token of another time needs --now with that time",
         )
     })?;
 
-    let draft = Draft::of(&token, now);
-    let mut text = serde_json::to_string_pretty(&draft)
-        .map_err(|error| Failure::new(Exit::Unexpected, error.to_string(), ""))?;
-    text.push('\n');
+    let draft = Draft::of_token(&token, arguments.label.as_deref(), now.as_secs());
+    let text = text(&draft)?;
     acceptable(&text, &token, now)?;
     write(&text, arguments.output.as_deref())?;
-    say(&draft, arguments.output.as_deref());
+    say(&draft, &of_token(&draft), arguments.output.as_deref());
     Ok(Exit::Done)
 }
 
-impl Draft {
-    fn of(token: &VerifiedToken, now: UnixTime) -> Self {
-        let claims = token.claims();
-        let list = |value: &Option<String>| value.iter().cloned().collect::<Vec<_>>();
-        let note = |digest: &String| {
-            let label = claims.image_reference.as_deref().map_or_else(String::new, printable);
-            (digest.clone(), Note { label, date: date(now.as_secs()) })
-        };
-        let overridden = token
-            .claims_json()
-            .get("submods")
-            .and_then(|submods| submods.get("container")?.get("env_override").and_then(Value::as_object));
-        Self {
-            allowed_submods_container_image_digest: list(&claims.image_digest),
-            image_digest_notes: claims.image_digest.iter().map(note).collect(),
-            allowed_hwmodel: list(&claims.hardware_model),
-            allowed_aud: claims.audience.clone(),
-            allowed_issuer: vec![claims.issuer.clone()],
-            allowed_secboot: [true],
-            allowed_sw_name: ["CONFIDENTIAL_SPACE"],
-            allowed_dbgstat: ["disabled-since-boot"],
-            required_support_attributes: ["STABLE"],
-            allowed_project_id: list(&claims.project_id),
-            allowed_service_account: claims.service_accounts.clone(),
-            allowed_env_override: overridden.into_iter().flatten().map(|(name, _)| name.clone()).collect(),
-            allow_cmd_override: false,
-        }
+fn from_image(archive: &Path, arguments: &InitArguments, now: UnixTime) -> Result<Exit, Failure> {
+    if arguments.project.is_empty() || arguments.service_account.is_empty() {
+        return Err(Failure::usage(
+            "an image does not say who runs it: wanted --project ID and --service-account EMAIL",
+            "name the operator that you agreed with; to leave one open on purpose, give any value and write \
+             {\"any\": true, \"reason\": \"…\"} by hand in place of its list",
+        ));
     }
+    let image = image::read(archive).map_err(|error| {
+        Failure::usage(
+            format!("image {}: {error}", load::shown(archive)),
+            "give the archive of one image, as scripts/build_images.sh or `buildah push IMAGE oci-archive:FILE` writes it",
+        )
+    })?;
+    let label = arguments.label.clone().or_else(|| image.title()).unwrap_or_else(|| load::shown(archive));
+    let given = Given {
+        audience: arguments.audience.clone().unwrap_or_else(|| "uwear".to_owned()),
+        projects: arguments.project.clone(),
+        service_accounts: arguments.service_account.clone(),
+    };
+    let draft = Draft::of_image(&image, &label, given, now.as_secs());
+    let text = text(&draft)?;
+    compile(&text).map_err(|why| {
+        Failure::usage(
+            format!("what was given makes no baseline: {why}"),
+            "correct --project, --service-account or --audience",
+        )
+    })?;
+    write(&text, arguments.output.as_deref())?;
+    say(&draft, &of_image(&image), arguments.output.as_deref());
+    Ok(Exit::Done)
+}
 
-    /// What the token says itself, and not the default policy.
-    fn found(&self) -> impl Iterator<Item = &String> {
-        [
-            &self.allowed_submods_container_image_digest,
-            &self.allowed_hwmodel,
-            &self.allowed_aud,
-            &self.allowed_project_id,
-            &self.allowed_service_account,
-            &self.allowed_env_override,
-        ]
-        .into_iter()
-        .flatten()
-    }
+fn text(draft: &Draft) -> Result<String, Failure> {
+    let mut text = serde_json::to_string_pretty(draft)
+        .map_err(|error| Failure::new(Exit::Unexpected, error.to_string(), ""))?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// The default policy with this baseline, or why it has no use for it.
+fn compile(text: &str) -> Result<Policy, String> {
+    let baseline = Baseline::parse(text).map_err(|error| error.to_string())?;
+    Policy::compile(PolicySource::Default, baseline).map_err(|error| error.to_string())
 }
 
 /// The default policy with this baseline accepts the token; a debug image is refused here, for example.
@@ -121,9 +105,7 @@ fn acceptable(text: &str, token: &VerifiedToken, now: UnixTime) -> Result<(), Fa
             next,
         )
     };
-    let baseline = Baseline::parse(text).map_err(|error| refused(error.to_string(), ASK))?;
-    let policy =
-        Policy::compile(PolicySource::Default, baseline).map_err(|error| refused(error.to_string(), ASK))?;
+    let policy = compile(text).map_err(|why| refused(why, ASK))?;
     let facts = FactsForReading {
         nonce: None,
         audience: token.claims().audience.first().cloned().unwrap_or_default(),
@@ -179,31 +161,80 @@ fn write(text: &str, file: Option<&Path>) -> Result<(), Failure> {
 }
 
 /// What the owner has to look at, on standard error: the baseline itself has no room for remarks.
-fn say(draft: &Draft, file: Option<&Path>) {
+fn say(draft: &Draft, remarks: &[(String, String)], file: Option<&Path>) {
     let mut lines = Vec::new();
     if let Some(path) = file {
         lines.push(format!("wrote {}; review it before you use it:", load::shown(path)));
     } else {
         lines.push("review it before you use it:".to_owned());
     }
-    let mut look = |key: &str, at: &str| lines.push(format!("  {key:<40} {at}"));
-    look(
-        "allowed_submods_container_image_digest",
-        "what code is this? the label is what the operator called it: audit the image",
-    );
-    look("allowed_project_id", "is this the operator that you agreed with?");
-    look("allowed_service_account", "are these that operator's accounts? one of them is enough to pass");
-    look("allowed_aud", "is this your own name? releases need it as --audience");
-    if !draft.allowed_env_override.is_empty() {
-        look(
-            "allowed_env_override",
-            "the operator sets these variables: may she choose their values freely? if not, remove them",
-        );
-    }
+    lines.extend(remarks.iter().map(|(key, at)| format!("  {key:<40} {at}")));
     if draft.found().any(|value| printable(value) != *value) {
-        look("hidden characters", "some value holds characters that do not show: compare it byte by byte");
+        let what = "some value holds characters that do not show: compare it byte by byte";
+        lines.push(format!("  {:<40} {what}", "hidden characters"));
     }
     for line in lines {
         let _ = writeln!(io::stderr(), "{line}");
     }
+}
+
+fn remark(key: &str, at: impl Into<String>) -> (String, String) {
+    (key.to_owned(), at.into())
+}
+
+fn of_token(draft: &Draft) -> Vec<(String, String)> {
+    let mut remarks = vec![
+        remark(
+            "allowed_submods_container_image_digest",
+            "what code is this? the label is what the operator called it: audit the image",
+        ),
+        remark("allowed_project_id", "is this the operator that you agreed with?"),
+        remark(
+            "allowed_service_account",
+            "are these that operator's accounts? one of them is enough to pass",
+        ),
+        remark("allowed_aud", "is this your own name? releases need it as --audience"),
+    ];
+    if !draft.allowed_env_override.is_empty() {
+        remarks.push(remark(
+            "allowed_env_override",
+            "the operator sets these variables: may she choose their values freely? if not, remove them",
+        ));
+    }
+    remarks
+}
+
+/// With what the image says of itself, which is part of the digest.
+fn of_image(image: &Image) -> Vec<(String, String)> {
+    let list = |values: &[String]| printable(&serde_json::json!(values).to_string());
+    let mut remarks = vec![
+        remark(
+            "allowed_submods_container_image_digest",
+            format!(
+                "what code is this? scripts/audit_image.sh {} ARCHIVE rebuilds and compares",
+                image.digest
+            ),
+        ),
+        remark("allowed_project_id", "is this the operator that you agreed with?"),
+        remark(
+            "allowed_service_account",
+            "are these that operator's accounts? one of them is enough to pass",
+        ),
+        remark("allowed_aud", "is this your own name? releases need it as --audience"),
+        remark("allowed_hwmodel", "is this the hardware that you agreed on? remove what is not"),
+        remark("the image's entry point", list(&image.entry_point)),
+    ];
+    if !image.command.is_empty() {
+        remarks.push(remark("the image's command", list(&image.command)));
+    }
+    remarks.push(remark("the image's environment", list(&image.environment)));
+    let labels = image.labels.iter().filter(|(name, _)| name.starts_with("tee.launch_policy."));
+    remarks.extend(labels.map(|(name, value)| remark(&printable(name), printable(value))));
+    if image.lets_the_operator_override() {
+        remarks.push(remark(
+            "allowed_env_override, allow_cmd_override",
+            "the image lets the operator change its command or variables; this baseline refuses every such token",
+        ));
+    }
+    remarks
 }

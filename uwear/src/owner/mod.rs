@@ -3,6 +3,8 @@
 
 mod check;
 mod diff;
+mod draft;
+mod image;
 mod init;
 mod test;
 
@@ -35,10 +37,10 @@ pub(crate) enum PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BaselineCommand {
-    /// Write a baseline that allows what an authentic token says, to be reviewed
+    /// Write a baseline that allows what an authentic token says, or that pins an image, to be reviewed
     ///
-    /// For the default policy. What the token says is not thereby good: audit the image, and ask whether project and
-    /// accounts are those of the operator that you agreed with.
+    /// For the default policy. What a token says is not thereby good: audit the image, and ask whether project and
+    /// accounts are those of the operator that you agreed with. An image does not know them: give them.
     #[command(after_help = INIT_HELP)]
     Init(InitArguments),
     /// Say what a change of the baseline lets in and shuts out
@@ -65,12 +67,14 @@ Exit status:
   5  at least one case came out differently";
 
 const INIT_HELP: &str = "\
-Example:
+Examples:
   $ uwear baseline init --from-token token.jwt --output baseline.json
+  $ uwear baseline init --from-image usleep.oci.tar --project their-project \\
+        --service-account workload-sa@their-project.iam.gserviceaccount.com --output baseline.json
 
 Exit status:
   0  written
-  2  a file cannot be used; an existing one is never overwritten
+  2  a file cannot be used, or who runs the image is not said; an existing file is never overwritten
   4  the token is not authentic, or not valid at that time
   5  the token is authentic, but nothing to go by: a debug image, an overridden command, ...";
 
@@ -114,14 +118,34 @@ pub(crate) struct UnderTest {
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
     /// File with the token, or - for standard input
-    #[arg(long, value_name = "FILE", required = true)]
-    pub(crate) from_token: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "from_image")]
+    pub(crate) from_token: Option<PathBuf>,
 
-    /// Trust these root certificates instead of Google's; may be given several times
+    /// OCI archive of the image to pin, as scripts/build_images.sh writes it
+    #[arg(long, value_name = "ARCHIVE", conflicts_with = "from_token")]
+    pub(crate) from_image: Option<PathBuf>,
+
+    /// With --from-image: the operator's project; may be given several times
+    #[arg(long, value_name = "ID", conflicts_with = "from_token")]
+    pub(crate) project: Vec<String>,
+
+    /// With --from-image: the service account that runs the image; may be given several times
+    #[arg(long, value_name = "EMAIL", conflicts_with = "from_token")]
+    pub(crate) service_account: Vec<String>,
+
+    /// With --from-image: the audience that tokens must be made for, our own name [default: uwear]
+    #[arg(long, value_name = "NAME", conflicts_with = "from_token")]
+    pub(crate) audience: Option<String>,
+
+    /// What to call the image in reports; the image's or the operator's name for it unless given
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+
+    /// Trust these root certificates of tokens instead of Google's; may be given several times
     #[arg(long, value_name = "PEM", env = "UWEAR_ROOT", value_delimiter = ',')]
     pub(crate) root: Vec<PathBuf>,
 
-    /// Judge as of this time instead of the present, for example 2025-09-05T08:17:40Z
+    /// Judge and date as of this time instead of the present, for example 2025-09-05T08:17:40Z
     #[arg(long, value_name = "RFC3339", value_parser = crate::clock::parse)]
     pub(crate) now: Option<rustls_pki_types::UnixTime>,
 

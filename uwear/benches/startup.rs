@@ -1,0 +1,175 @@
+//! How long USleep takes to listen, and UWear for a whole run, each as a process of its own.
+//!
+//! In every process the first call of aws-lc's random generator gathers jitter entropy for some tens of
+//! milliseconds, a second source beside the system's that stays on. That part is measured alone, in fresh processes
+//! that do nothing else, and the limits hold for the rest. Each round runs all three one after the other, so that a
+//! clock that wanders touches all alike; the results are medians.
+//!
+//! UWear's run is a release against a USleep on this machine: handshake, token, verification, policy, health data,
+//! result. The launcher is the mock, in this process, whose token costs one RSA signature.
+//!
+//! `cargo bench --package uwear --bench startup`; it fails if a part is over its limit. With `-- --test` it only runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use mock_launcher::{MockLauncher, Pki};
+
+/// From the start of `usleep` to its first line, in milliseconds.
+const LISTENING: f64 = 5.0;
+/// From the start of `uwear release` to its end, in milliseconds.
+const WHOLE_RUN: f64 = 15.0;
+
+const ROUNDS: usize = 20;
+
+/// Makes this program the process that only asks for random bytes.
+const FIRST_RANDOM: &str = "--first-random";
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(FIRST_RANDOM) {
+        println!("{}", first_random().as_nanos());
+        return ExitCode::SUCCESS;
+    }
+    // cargo bench says --bench; a debug build in `cargo test --benches` is not judged either.
+    let asked = |flag| std::env::args().any(|argument| argument == flag);
+    let judged = asked("--bench") && !asked("--test");
+    let rounds = if judged { ROUNDS } else { 2 };
+
+    let Some(usleep) = usleep() else {
+        eprintln!("startup: no usleep beside uwear: cargo build --release --package usleep");
+        return ExitCode::FAILURE;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::shared_for_tests().unwrap();
+    let root = folder.path().join("root.pem");
+    std::fs::write(&root, pki.root_pem()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let launcher =
+        runtime.block_on(MockLauncher::builder(pki).start(folder.path().join("teeserver.sock"))).unwrap();
+    let server = Server::start(&usleep, launcher.socket()).0;
+
+    // The first of each is warm-up: files come from the disk, the mock's pages from the kernel.
+    random_process();
+    release(server.address, &root);
+    let (mut random, mut listening, mut running) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        random.push(random_process());
+        listening.push(Server::start(&usleep, launcher.socket()).1);
+        running.push(release(server.address, &root));
+    }
+
+    println!("{rounds} rounds, medians; each in fresh processes\n");
+    let random = median(random);
+    line("first call of the random generator", random);
+    let parts = [
+        ("usleep: start to \"Starting Server..\"", median(listening), LISTENING),
+        ("uwear release: start to end", median(running), WHOLE_RUN),
+    ];
+    let mut within = true;
+    for (name, whole, limit) in parts {
+        let rest = whole - random;
+        line(name, whole);
+        println!(
+            "{:<42} {rest:>9.2} ms   (limit {limit:.0} ms)",
+            "  without the random generator's first call"
+        );
+        within &= rest <= limit;
+    }
+    if within || !judged { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn line(name: &str, milliseconds: f64) {
+    println!("{name:<42} {milliseconds:>9.2} ms");
+}
+
+fn first_random() -> Duration {
+    let start = Instant::now();
+    SystemRandom::new().fill(&mut [0; 32]).unwrap();
+    start.elapsed()
+}
+
+/// Milliseconds that the call took in a process of its own.
+fn random_process() -> f64 {
+    let output = Command::new(std::env::current_exe().unwrap()).arg(FIRST_RANDOM).output().unwrap();
+    assert!(output.status.success());
+    let nanoseconds: u64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+    milliseconds(Duration::from_nanos(nanoseconds))
+}
+
+/// The program of the same profile as UWear's. Cargo builds UWear's for this bench, but no other package's.
+fn usleep() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_BIN_EXE_uwear")).parent().unwrap();
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.args(["build", "--quiet", "--package", "usleep"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let built = build.status().is_ok_and(|status| status.success());
+    Some(folder.join("usleep")).filter(|program| built && program.is_file())
+}
+
+/// A USleep that ends with this value.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts it, and says after how many milliseconds it said that it listens.
+    fn start(program: &Path, socket: &Path) -> (Self, f64) {
+        let start = Instant::now();
+        let mut process = Command::new(program)
+            .args(["serve", "--listen", "127.0.0.1:0", "--socket"])
+            .arg(socket)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        // The pipe may close then: the server goes on without a reader.
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let took = milliseconds(start.elapsed());
+        let address = first.trim_end().strip_prefix("Starting Server.. listening on ");
+        let address = address.unwrap_or_else(|| panic!("usleep began with {first:?}")).parse().unwrap();
+        (Self { process, address }, took)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Milliseconds of a whole run of UWear, which must succeed.
+fn release(address: SocketAddr, root: &Path) -> f64 {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_uwear"));
+    command.env_clear().stdin(Stdio::null()).arg("release").arg(address.to_string());
+    command.arg("--phi").arg(project.join("sleep/testdata/amy.json"));
+    command.arg("--baseline").arg(project.join("policy/baseline.json"));
+    command.arg("--root").arg(root);
+    let start = Instant::now();
+    let output = command.output().unwrap();
+    let took = milliseconds(start.elapsed());
+    assert!(output.status.success(), "uwear: {}", String::from_utf8_lossy(&output.stdout));
+    took
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
