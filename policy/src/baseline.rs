@@ -181,7 +181,7 @@ fn approved(key: &str, value: &Value) -> Result<(), BaselineError> {
 
 fn non_empty_list(key: &str, value: &Value, wanted: &'static str) -> Result<(), BaselineError> {
     match value {
-        Value::Array(items) if items.is_empty() => Err(wrong(key, wanted, "an empty list")),
+        Value::Array(items) if items.is_empty() => Err(BaselineError::Empty { key: printable(key), wanted }),
         Value::Array(_) => Ok(()),
         other => Err(wrong(key, wanted, kind(other))),
     }

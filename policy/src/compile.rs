@@ -12,6 +12,7 @@ use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::program::Program;
 use serde_json::Value;
 
+use crate::calls::refused_call;
 use crate::reads::{Path, Surface, Syntax};
 use crate::{Baseline, BaselineError, DigestNote, PACKAGE, PolicyError, PolicySource, Waiver, facts};
 
@@ -115,6 +116,15 @@ impl Policy {
         let Some(module) = modules.first() else {
             return Err(PolicyError::NoAllow { name });
         };
+        if let Some(call) = refused_call(module) {
+            return Err(PolicyError::RefusedCall {
+                name,
+                line: call.line,
+                column: call.column,
+                function: call.function,
+                why: call.why,
+            });
+        }
         let syntax = Syntax::of(module);
         if !syntax.is_complete("allow") {
             return Err(PolicyError::NoAllow { name });

@@ -79,6 +79,20 @@ pub enum PolicyError {
         /// The rules in order; in a circle the first again at the end.
         chain: String,
     },
+    /// It calls a function that can exhaust memory or panic within one instruction, where no limit stops it.
+    #[error("policy {name}, line {line}, column {column}: wanted no call of {function}, got one: {why}")]
+    RefusedCall {
+        /// The policy's name.
+        name: String,
+        /// The line, from 1.
+        line: u32,
+        /// The column, from 1.
+        column: u32,
+        /// The function's name in Rego.
+        function: &'static str,
+        /// Why it is refused, and what serves instead where something does.
+        why: &'static str,
+    },
     /// The baseline does not fit the policy.
     #[error(transparent)]
     Baseline(#[from] BaselineError),
@@ -113,6 +127,14 @@ pub enum BaselineError {
     Unknown {
         /// The key.
         key: String,
+    },
+    /// A list is empty, so that nothing could pass it.
+    #[error("baseline {key}: wanted {wanted}, got an empty list")]
+    Empty {
+        /// The key.
+        key: String,
+        /// What belongs there.
+        wanted: &'static str,
     },
     /// A value is not of the wanted form.
     #[error("baseline {key}: wanted {wanted}, got {got}")]

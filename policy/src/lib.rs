@@ -6,7 +6,9 @@
 //! session's nonce and exactly our audience. Undefined, non-boolean, error and timeout deny. A policy reaches
 //! neither network nor files, and runs within a time and an instruction limit.
 //!
-//! What does not: that the policy is a good one. [`PolicySource::Default`] is meant to be.
+//! What does not: that the policy is a good one; [`PolicySource::Default`] is meant to be. Nor is the memory of
+//! a policy of the owner's own bounded in all: functions that take memory by a number are refused, but one that
+//! doubles a text or a list line by line takes what there is.
 //!
 //! ```
 //! use policy::{Baseline, Policy, PolicySource};
@@ -18,6 +20,7 @@
 //! ```
 
 mod baseline;
+mod calls;
 pub mod cases;
 mod check;
 mod comparisons;

@@ -150,6 +150,72 @@ fn a_policy_reaches_neither_network_nor_files_nor_environment_nor_clock() {
 }
 
 #[test]
+fn a_function_that_can_exhaust_memory_or_panic_is_refused_wherever_it_is_called() {
+    let calls = [
+        ("numbers.range", "numbers.range(1, 1000000000000)"),
+        ("numbers.range_step", "numbers.range_step(1, 2, 0)"),
+        ("bits.lsh", "bits.lsh(1, 4294967295)"),
+        ("sprintf", r#"sprintf("%4294967295d", [1])"#),
+        ("strings.count", r#"strings.count(input.aud, "")"#),
+        ("units.parse", r#"units.parse("1e999999999")"#),
+        ("units.parse_bytes", r#"units.parse_bytes("1e999999999k")"#),
+        ("to_number", r#"to_number(input.aud)"#),
+        ("json.unmarshal", "json.unmarshal(input.aud)"),
+        ("json.is_valid", "json.is_valid(input.aud)"),
+        ("numbers.range", r#"numbers["range"](1, 2)"#),
+    ];
+    // A call stands for CALL; lines are counted from the package's.
+    let places = [
+        ("allow if CALL", 3, 10),
+        ("allow if not CALL", 3, 14),
+        ("allow := count([CALL]) == 1", 3, 17),
+        ("allow if true\nunused := {\"a\": CALL}", 4, 17),
+        ("allow if true\nf(x) := CALL if x", 4, 9),
+        ("allow if true\ns contains CALL", 4, 12),
+        ("allow if true\no[k] := 1 if k := CALL", 4, 19),
+        ("allow if true\nf(x) if x\nelse := CALL", 5, 9),
+        ("allow if every x in [1] { x == CALL }", 3, 32),
+        ("allow if some x in CALL", 3, 20),
+        ("allow if count({x | x := CALL}) == 1", 3, 26),
+        ("allow if object.get(input, [\"a\"], CALL) == 1", 3, 35),
+        ("allow if input.aud with input.aud as CALL", 3, 38),
+        ("allow if input.list[CALL]", 3, 21),
+    ];
+    for (function, call) in calls {
+        for (rules, wanted_line, wanted_column) in places {
+            let rules = rules.replace("CALL", call);
+            match compile(&rules, &json!({})) {
+                Err(PolicyError::RefusedCall { name, line, column, function: got, .. }) => assert_eq!(
+                    (name.as_str(), line, column, got),
+                    ("mine.rego", wanted_line, wanted_column, function),
+                    "{rules}"
+                ),
+                other => panic!("{rules}: {other:?}"),
+            }
+        }
+    }
+    let error = compile("allow if sprintf(\"%d\", [1])", &json!({})).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "policy mine.rego, line 3, column 10: wanted no call of sprintf, got one: it takes memory by the widths in its format; use concat"
+    );
+    let under_another_name = compile("allow if count([1]) == 1 with count as sprintf", &json!({}));
+    assert!(matches!(under_another_name, Err(PolicyError::RefusedCall { function: "sprintf", .. })));
+    // What only looks like one is none.
+    let rules = "allow if { input.sprintf == \"sprintf(1)\"\n # sprintf(1)\n bits.rsh(4, 1) == 2 }";
+    assert_eq!(
+        outcome(&evaluate(rules, &json!({}), &json!({"sprintf": "sprintf(1)"})), "allow"),
+        Outcome::True
+    );
+}
+
+#[test]
+fn a_number_too_large_for_json_is_refused_and_not_written_out() {
+    let error = compile("allow if input.x < 1e999999999", &json!({})).unwrap_err().to_string();
+    assert!(error.contains("line 3"), "{error}");
+}
+
+#[test]
 fn chains_as_long_as_the_limits_allow_compile_on_a_small_stack() {
     // 150 operators and 250 indexes, one inside the other.
     let rules = format!("allow if true\nf(x) if x <= {}x{}", "1 +\n".repeat(150), "[\n0]".repeat(250));
@@ -189,14 +255,15 @@ fn what_is_undefined_not_boolean_or_too_long_denies() {
 
 #[test]
 fn a_rule_that_runs_away_is_stopped_and_the_others_still_run() {
-    let rules = "allow if true\nendless if {\n some a in numbers.range(1, 1000)\n some b in numbers.range(1, 1000)\n a * b < 0\n}\nfine if true";
-    let evaluation = evaluate(rules, &json!({}), &json!({}));
+    let rules = "allow if true\nendless if {\n some a in input.many\n some b in input.many\n a * b < 0\n}\nfine if true";
+    let many = json!({"many": (1..=1000).collect::<Vec<_>>()});
+    let evaluation = evaluate(rules, &json!({}), &many);
     assert!(
         matches!(outcome(&evaluation, "endless"), Outcome::Error(reason) if reason.contains("instruction limit"))
     );
     assert_eq!(outcome(&evaluation, "fine"), Outcome::True);
     let runs_away = rules.replace("allow if true\nendless", "allow");
-    assert!(!evaluate(&runs_away, &json!({}), &json!({})).would_allow());
+    assert!(!evaluate(&runs_away, &json!({}), &many).would_allow());
 }
 
 #[test]

@@ -146,9 +146,9 @@ fn fault(fault: &BaselineError) -> Finding {
         BaselineError::Unknown { .. } => {
             ("unused-key", "no rule reads it: correct its name or remove it".to_owned())
         }
+        BaselineError::Empty { wanted, .. } => ("empty-list", format!("wanted {wanted}, got an empty list")),
         BaselineError::Value { wanted, got, .. } => {
-            let code = if got == "an empty list" { "empty-list" } else { "malformed-value" };
-            (code, format!("wanted {wanted}, got {got}"))
+            ("malformed-value", format!("wanted {wanted}, got {got}"))
         }
         other => ("malformed-baseline", other.to_string()),
     };
@@ -160,6 +160,7 @@ fn place_of(fault: &BaselineError) -> &str {
     match fault {
         BaselineError::Missing { key, .. }
         | BaselineError::Unknown { key }
+        | BaselineError::Empty { key, .. }
         | BaselineError::Value { key, .. } => key,
         _ => "",
     }
