@@ -1,7 +1,8 @@
 # When may health data be released to a Confidential Space workload?
 #
 # The default policy. It denies unless every rule below holds, and a rule holds only if the claims that it
-# reads are there and of the right type: absence never passes. Each rule is shown to the data owner by name.
+# reads are there and of the right type: absence never passes, except the two overrides, whose absence means
+# that nothing was overridden. Each rule is shown to the data owner by name.
 #
 # Input: the claims of a token that has already been verified (chain, signature, issuer, times), with the
 # session's facts added by the relying party:
