@@ -47,7 +47,7 @@ command -v cargo >/dev/null || fail 'cargo is missing: install Rust with rustup 
 command -v c++ >/dev/null || fail 'a C++ compiler is missing, for example: apt-get install g++'
 if ! command -v cargo-fuzz >/dev/null; then
   printf 'Installing cargo-fuzz ...\n'
-  cargo install cargo-fuzz --locked
+  cargo install cargo-fuzz --version 0.13.2 --locked
 fi
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
