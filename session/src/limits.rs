@@ -42,6 +42,12 @@ pub struct Limits {
     /// Sessions of wire version 0 that wait for a token; above it HTTP 503. The launcher makes one at a
     /// time, a third of a second each: more than this could not be served before their client gives up.
     pub waiting_for_token: usize,
+    /// Handshakes and upgrades under way with one IPv4 address or one IPv6 /64; more are dropped, so that one
+    /// address cannot hold all of `handshakes`.
+    pub handshakes_per_address: usize,
+    /// Sessions from one address that wait for a token, so that one address cannot hold all of
+    /// `waiting_for_token`; above it HTTP 503.
+    pub waiting_per_address: usize,
 }
 
 impl Default for Limits {
@@ -62,6 +68,8 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: 256,
             waiting_for_token: 16,
+            handshakes_per_address: 64,
+            waiting_per_address: 8,
         }
     }
 }

@@ -138,7 +138,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let mut control_bytes = 0;
         let mut deadline = first_byte;
         loop {
-            let Ok(next) = timeout_at(deadline.at, self.websocket.next()).await else {
+            // `timeout_at` looks at the clock only when nothing is there: who floods us with control frames would
+            // never meet it.
+            let in_time = Instant::now() < deadline.at;
+            let next = timeout_at(deadline.at, self.websocket.next());
+            let Some(next) = (if in_time { next.await.ok() } else { None }) else {
                 let begun = self.websocket.get_ref().read.saturating_sub(before) > control_bytes;
                 if begun && deadline.at < whole.at {
                     deadline = whole;
@@ -177,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 }
             };
         }
-        None
+        Some(LinkError::Protocol("nothing but control frames".to_owned()))
     }
 
     /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.

@@ -181,7 +181,12 @@ impl Arguments {
             connections_per_address: self
                 .max_connections_per_address
                 .unwrap_or(usual.connections_per_address),
+            handshakes_per_address: self
+                .max_connections_per_address
+                .map_or(usual.handshakes_per_address, |raised| raised.max(usual.handshakes_per_address)),
             waiting_for_token: self.max_sessions_waiting.unwrap_or(usual.waiting_for_token),
+            // Who raises or lowers the whole means it: one address may then have all of it.
+            waiting_per_address: self.max_sessions_waiting.unwrap_or(usual.waiting_per_address),
             // The rest of a message may take as long as ever after its first byte.
             phi: usual.phi.max(phi_first_byte + usual.phi.saturating_sub(usual.phi_first_byte)),
             phi_first_byte,

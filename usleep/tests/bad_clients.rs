@@ -345,6 +345,44 @@ async fn sessions_that_wait_for_a_token_are_limited_and_those_that_have_one_do_n
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_while_it_waits_for_a_token_gives_its_place_up() {
+    let limits = Limits { waiting_for_token: 1, ..Limits::default() };
+    let server = TestServer::start_with(limits, None, Duration::ZERO).await;
+    server.launcher.set_fault(Some(Fault::Hang));
+    let waits = Client::connect(server.address).await;
+    let answer = request(&server, &upgrade(("Host: x", "Host: y"))).await;
+    assert!(answer.starts_with("http/1.1 503 service unavailable"), "{answer}");
+    drop(waits);
+    server.launcher.set_fault(None);
+    // Its place is free as soon as the server has noticed; until then the answer is still 503.
+    let free = async {
+        let mut status = [0; 12];
+        while &status != b"HTTP/1.1 101" {
+            let mut next = dial(server.address).await;
+            next.write_all(upgrade(("Host: x", "Host: y")).as_bytes()).await.unwrap();
+            next.read_exact(&mut status).await.unwrap();
+        }
+    };
+    timeout(PATIENCE, free).await.expect("the place of the one who left stays taken");
+}
+
+#[tokio::test]
+async fn handshakes_of_one_address_are_limited_and_do_not_keep_it_from_its_sessions() {
+    let limits = Limits { handshakes_per_address: 1, ..Limits::default() };
+    let server = TestServer::start(limits).await;
+    let mut session = Client::connect(server.address).await;
+    session.token().await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    // The silent one holds the one handshake of this address: the next is dropped without an answer.
+    let mut dropped = TcpStream::connect(server.address).await.unwrap();
+    let ended = timeout(PATIENCE, dropped.read(&mut [0; 16])).await.unwrap();
+    assert!(!ended.is_ok_and(|bytes| bytes > 0));
+    session.ask(PHI).await;
+    drop((silent, session));
+    server.outcomes().await;
+}
+
+#[tokio::test]
 async fn who_does_not_get_as_far_as_a_websocket_in_time_is_dropped() {
     let limits = Limits { handshake: Duration::from_millis(500), ..Limits::default() };
     let server = TestServer::start(limits).await;

@@ -8,21 +8,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::Limits;
 
+/// Handshakes under way with clients for whom there is no room, only to tell them so. Above it they are dropped.
+const REFUSALS: usize = 64;
+
 pub(super) struct Admission {
     /// Handshakes under way.
     pub(super) handshakes: Arc<Semaphore>,
-    /// Sessions that wait for a token.
-    pub(super) waiting: Arc<Semaphore>,
+    /// Handshakes under way to say that there is no room.
+    pub(super) refusals: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
-    per_address: usize,
+    waiting: Arc<Semaphore>,
+    connections_by_address: PerAddress,
+    handshakes_by_address: PerAddress,
+    waiting_by_address: PerAddress,
 }
 
-/// Room for one connection, given back on drop.
+/// Room for one connection, or one place to wait for a token; given back on drop.
 pub(super) struct Seat {
-    _connection: OwnedSemaphorePermit,
-    address: IpAddr,
-    addresses: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    _of_all: OwnedSemaphorePermit,
+    _of_address: AddressSeat,
 }
 
 impl Admission {
@@ -30,35 +34,74 @@ impl Admission {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Self {
             handshakes: semaphore(limits.handshakes),
-            waiting: semaphore(limits.waiting_for_token),
+            refusals: semaphore(REFUSALS),
             connections: semaphore(limits.connections),
-            addresses: Arc::default(),
-            per_address: limits.connections_per_address,
+            waiting: semaphore(limits.waiting_for_token),
+            connections_by_address: PerAddress::new(limits.connections_per_address),
+            handshakes_by_address: PerAddress::new(limits.handshakes_per_address),
+            waiting_by_address: PerAddress::new(limits.waiting_per_address),
         }
     }
 
     /// Room for one more connection from `peer`; `None`: full.
     pub(super) fn seat(&self, peer: IpAddr) -> Option<Seat> {
-        let connection = Arc::clone(&self.connections).try_acquire_owned().ok()?;
-        let address = network(peer);
-        // A count is whole whatever panicked while it was held.
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(address).or_insert(0);
-        if *count >= self.per_address {
-            return None;
-        }
-        *count += 1;
-        Some(Seat { _connection: connection, address, addresses: Arc::clone(&self.addresses) })
+        seat(&self.connections, &self.connections_by_address, peer)
+    }
+
+    /// A place to wait for a token; `None`: full.
+    pub(super) fn place(&self, peer: IpAddr) -> Option<Seat> {
+        seat(&self.waiting, &self.waiting_by_address, peer)
+    }
+
+    /// Leave for one more handshake with `peer`; `None`: it has too many under way, and more would keep others out.
+    pub(super) fn handshake(&self, peer: IpAddr) -> Option<AddressSeat> {
+        self.handshakes_by_address.take(peer)
     }
 }
 
-impl Drop for Seat {
+fn seat(of_all: &Arc<Semaphore>, by_address: &PerAddress, peer: IpAddr) -> Option<Seat> {
+    let of_address = by_address.take(peer)?;
+    let of_all = Arc::clone(of_all).try_acquire_owned().ok()?;
+    Some(Seat { _of_all: of_all, _of_address: of_address })
+}
+
+/// How many of something each address has, up to a limit. Nothing is kept of addresses that have none.
+struct PerAddress {
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    limit: usize,
+}
+
+/// One of the share of an address, given back on drop.
+pub(super) struct AddressSeat {
+    address: IpAddr,
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl PerAddress {
+    fn new(limit: usize) -> Self {
+        Self { counts: Arc::default(), limit }
+    }
+
+    fn take(&self, peer: IpAddr) -> Option<AddressSeat> {
+        let address = network(peer);
+        // A count is whole whatever panicked while it was held.
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.get(&address).copied().unwrap_or(0);
+        if count >= self.limit {
+            return None;
+        }
+        counts.insert(address, count + 1);
+        Some(AddressSeat { address, counts: Arc::clone(&self.counts) })
+    }
+}
+
+impl Drop for AddressSeat {
     fn drop(&mut self) {
-        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                addresses.remove(&self.address);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                counts.remove(&self.address);
             }
         }
     }
@@ -111,7 +154,31 @@ mod tests {
             (1..=2).map(|host| admission.seat(IpAddr::from([192, 0, 2, host])).unwrap()).collect();
         assert!(admission.seat("192.0.2.3".parse().unwrap()).is_none());
         drop(seats);
-        assert!(admission.addresses.lock().unwrap().is_empty());
+        assert!(admission.connections_by_address.counts.lock().unwrap().is_empty());
         assert!(admission.seat("192.0.2.3".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn handshakes_and_places_to_wait_have_shares_for_each_address_too() {
+        let limits = Limits {
+            handshakes_per_address: 1,
+            waiting_for_token: 2,
+            waiting_per_address: 1,
+            ..Limits::default()
+        };
+        let admission = Admission::new(&limits);
+        let [one, other, third] = [1, 2, 3].map(|host| IpAddr::from([192, 0, 2, host]));
+        let handshake = admission.handshake(one).unwrap();
+        assert!(admission.handshake(one).is_none());
+        assert!(admission.handshake(other).is_some());
+        drop(handshake);
+        assert!(admission.handshake(one).is_some());
+
+        let _first = admission.place(one).unwrap();
+        assert!(admission.place(one).is_none(), "its share");
+        let second = admission.place(other).unwrap();
+        assert!(admission.place(third).is_none(), "all there are");
+        drop(second);
+        assert!(admission.place(third).is_some());
     }
 }

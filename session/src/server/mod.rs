@@ -14,6 +14,7 @@ use std::time::Duration;
 use attestation::{Phi, Token};
 use launcher::TokenSource;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ use crate::close::Close;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::tls;
-use admission::Admission;
+use admission::{AddressSeat, Admission, Seat};
 use upgrade::Upgrade;
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
@@ -130,10 +131,21 @@ impl<W: Workload> Server<W> {
                 // The semaphore is never closed.
                 (Err(_), _) => break,
             };
+            let (Some(shaking), Some(admitted)) =
+                (admission.handshake(peer.ip()), admit(&admission, peer, handshake))
+            else {
+                debug!(peer = %canonical(peer), "dropped: too many connections");
+                continue;
+            };
             number += 1;
             let span = info_span!("session", id = number, peer = %canonical(peer));
-            let session =
-                Arc::clone(&server).session(tcp, peer, Arc::clone(&admission), handshake, closing.clone());
+            let session = Arc::clone(&server).session(
+                tcp,
+                peer,
+                Arc::clone(&admission),
+                (shaking, admitted),
+                closing.clone(),
+            );
             sessions.spawn(session.instrument(span));
         }
         drop(listener);
@@ -151,16 +163,16 @@ impl<W: Workload> Server<W> {
         tcp: TcpStream,
         peer: SocketAddr,
         admission: Arc<Admission>,
-        handshake: tokio::sync::OwnedSemaphorePermit,
+        (shaking, Entry { handshake, seat }): (AddressSeat, Entry),
         closing: CancellationToken,
     ) {
-        let seat = admission.seat(peer.ip());
-        let upgrade = timeout(self.limits.handshake, self.upgrade(tcp, seat.is_some(), &admission));
+        let upgrade = self.upgrade(tcp, peer.ip(), seat.is_some(), &admission);
+        let upgrade = timeout(self.limits.handshake, upgrade);
         let upgraded = tokio::select! {
             () = closing.cancelled() => return debug!(outcome = "draining", "no session came about"),
             upgraded = upgrade => upgraded,
         };
-        drop(handshake);
+        drop((shaking, handshake));
         let (connected, waiting) = match upgraded {
             Err(_) => return debug!(outcome = "lost", "TLS and the upgrade took too long"),
             Ok(Err(error)) => return debug!(outcome = "lost", %error, "no session came about"),
@@ -179,17 +191,24 @@ impl<W: Workload> Server<W> {
         }
     }
 
-    async fn upgrade(&self, tcp: TcpStream, seated: bool, admission: &Admission) -> std::io::Result<Upgrade> {
+    async fn upgrade(
+        &self,
+        tcp: TcpStream,
+        peer: IpAddr,
+        seated: bool,
+        admission: &Admission,
+    ) -> std::io::Result<Upgrade> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
         let tls = self.tls.accept(tcp).await?;
-        upgrade::upgrade(tls, seated, admission, &self.limits).await
+        let place = || if seated { admission.place(peer) } else { None };
+        upgrade::upgrade(tls, place, &self.limits).await
     }
 
     async fn exchange(
         &self,
         connected: Connected,
-        waiting: tokio::sync::OwnedSemaphorePermit,
+        waiting: Seat,
         closing: &CancellationToken,
     ) -> Result<(), SessionError> {
         let (attested, token) = connected.attest(&*self.source, &self.audience, closing).await?;
@@ -200,6 +219,24 @@ impl<W: Workload> Server<W> {
         let answered = self.workload.answer(&phi);
         drop(phi);
         responder.respond(answered).await
+    }
+}
+
+/// An accepted connection that may shake hands, and its seat if there is one.
+struct Entry {
+    handshake: OwnedSemaphorePermit,
+    seat: Option<Seat>,
+}
+
+/// Gives a connection its seat. Without one it may still shake hands to be told so, but not at the cost of those who
+/// have one; `None`: not even that.
+fn admit(admission: &Admission, peer: SocketAddr, handshake: OwnedSemaphorePermit) -> Option<Entry> {
+    match admission.seat(peer.ip()) {
+        Some(seat) => Some(Entry { handshake, seat: Some(seat) }),
+        None => {
+            let handshake = Arc::clone(&admission.refusals).try_acquire_owned().ok()?;
+            Some(Entry { handshake, seat: None })
+        }
     }
 }
 

@@ -170,6 +170,14 @@ impl Connected {
         let asked = tokio::select! {
             () = closing.cancelled() => None,
             asked = ask(source, audience, &self.nonce, &self.limits) => Some(asked),
+            // A client that leaves, or speaks out of turn, gives its place up to others.
+            left = self.link.receive(Deadline::after(self.limits.launcher.saturating_mul(2))) => {
+                let (close, error) = match left {
+                    Ok(_) => (Close::Type, LinkError::WrongType { wanted: "silence", got: "a message" }),
+                    Err(error) => (Close::Done, error),
+                };
+                return Err(end(self.link, close, SessionError::Link(error)).await);
+            }
         };
         let token = match asked {
             None => return Err(end(self.link, Close::Draining, SessionError::Draining).await),

@@ -15,13 +15,12 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-use super::admission::Admission;
+use super::admission::Seat;
 use super::session::Connected;
 use crate::client::PATH;
 use crate::limits::Limits;
@@ -39,7 +38,7 @@ const RETRY_AFTER_SECONDS: &str = "2";
 /// What became of a connection's one request.
 pub(super) enum Upgrade {
     /// A websocket, and the permit to wait for a token.
-    Session { connected: Box<Connected>, waiting: OwnedSemaphorePermit },
+    Session { connected: Box<Connected>, waiting: Seat },
     /// Another answer.
     Answered { status: u16 },
 }
@@ -50,13 +49,12 @@ struct Answer {
     /// Gives the connection back, also when the upgrade that was asked for is refused.
     connection: OnUpgrade,
     /// The permit to wait for a token, if there will be a session.
-    waiting: Option<OwnedSemaphorePermit>,
+    waiting: Option<Seat>,
 }
 
 pub(super) async fn upgrade(
     tls: TlsStream<TcpStream>,
-    seated: bool,
-    admission: &Admission,
+    place: impl Fn() -> Option<Seat>,
     limits: &Limits,
 ) -> io::Result<Upgrade> {
     let (_, connection) = tls.get_ref();
@@ -68,7 +66,7 @@ pub(super) async fn upgrade(
     // Handed from hyper's service to the connection's owner.
     let answered: Arc<Mutex<Option<Answer>>> = Arc::default();
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (response, waiting) = answer(&request, seated, admission);
+        let (response, waiting) = answer(&request, &place);
         let connection = hyper::upgrade::on(&mut request);
         if let Ok(mut answered) = answered.lock() {
             *answered = Some(Answer { status: response.status(), connection, waiting });
@@ -107,9 +105,8 @@ pub(super) async fn upgrade(
 
 fn answer(
     request: &Request<Incoming>,
-    seated: bool,
-    admission: &Admission,
-) -> (Response<Full<Bytes>>, Option<OwnedSemaphorePermit>) {
+    place: &impl Fn() -> Option<Seat>,
+) -> (Response<Full<Bytes>>, Option<Seat>) {
     if request.uri().path() != PATH {
         return (plain(StatusCode::NOT_FOUND, "the websocket is at /connection\n"), None);
     }
@@ -125,8 +122,7 @@ fn answer(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
         return (response, None);
     };
-    let waiting = seated.then(|| Arc::clone(&admission.waiting).try_acquire_owned().ok()).flatten();
-    let Some(waiting) = waiting else {
+    let Some(waiting) = place() else {
         let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "no room now\n");
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         return (response, None);
