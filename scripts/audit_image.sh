@@ -55,13 +55,17 @@ project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/audit.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
+# Text of the image's author: what could move the cursor or hide a line is taken out.
+harmless() { LC_ALL=C tr -cd '\12\40-\176'; }
+
 show() { # show ARCHIVE: what decides how the image behaves
+  printf '\n'
   skopeo inspect --config "oci-archive:$1" | jq -r '
     "entry point  \(.config.Entrypoint | tojson)",
     "command      \(.config.Cmd // [] | tojson)",
     "environment  \(.config.Env // [] | tojson)",
     "ports        \(.config.ExposedPorts // {} | keys | tojson)",
-    (.config.Labels // {} | to_entries[] | "label        \(.key)=\(.value)")'
+    (.config.Labels // {} | to_entries[] | "label        \(.key | tojson)=\(.value | tojson)")' | harmless
 }
 
 if [[ -n $archive ]]; then
@@ -79,19 +83,20 @@ fi
   exit 3
 }
 built=$(cat "$scratch/built/$name.digest")
-show "${archive:-$scratch/built/$name.oci.tar}"
-printf '\n'
+shown=${archive:-$scratch/built/$name.oci.tar}
 if [[ $built == "$digest" ]]; then
   printf 'YES: this source gives %s.\n' "$digest"
+  show "$shown"
   exit 0
 fi
 
 # Other tools make other bytes from the same source; only with the same ones a difference means something.
-tools() { grep -E '^(rustc|cc|libc|buildah) ' "$1" || true; }
+tools() { grep -E '^(rustc|cc|libc|buildah) ' "$1" | harmless || true; }
 record=${archive%.oci.tar}.record
 if [[ -n $archive && -f $record && $(tools "$record") == "$(tools "$scratch/built/$name.record")" ]]; then
   printf 'NO: this source gives another digest, with the same tools.\n      found    %s\n      wanted   %s\n' \
     "$built" "$digest"
+  show "$shown"
   exit 1
 fi
 printf 'CANNOT JUDGE: this source gives another digest here, but it may have been built with other tools.\n'
@@ -104,4 +109,5 @@ if [[ -n $archive && -f $record ]]; then
 else
   printf '      next     give the archive with its record beside it, and build with the tools that it names\n'
 fi
+show "$shown"
 exit 3

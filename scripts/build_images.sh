@@ -80,7 +80,7 @@ inputs() { # inputs IMAGE
   for crate in "${crates[@]}"; do
     printf '%s\n' "$crate/Cargo.toml" "$crate/src"
   done
-  printf '%s\n' policy/confidential_space.rego policy/codelab.rego
+  printf '%s\n' policy/confidential_space.rego policy/codelab.rego policy/codelab_baseline.json
   if [[ $1 == uwear ]]; then
     printf '%s\n' policy/baseline.json sleep/testdata/amy.json
   fi

@@ -58,6 +58,8 @@ fi
 current_step="read the log of ${workload,,}"
 show "$(quoted "${command[@]}")"
 if [[ $dry_run == yes ]]; then exit 0; fi
-# A workload is somebody else's program: what could move the cursor or set colours is taken out.
-"${command[@]}" | LC_ALL=C tr -d '\000-\010\013-\037\177' ||
+# A workload is somebody else's program: what could move the cursor, set colours or reorder text is taken out, C1
+# controls and bidirectional characters in UTF-8 included.
+"${command[@]}" | LC_ALL=C tr -d '\000-\010\013-\037\177' |
+  LC_ALL=C sed -E 's/\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]//g' ||
   fail "the log of ${workload,,} cannot be read" 'is the VM there (the serial port goes with it)? Then try --cloud'

@@ -35,16 +35,13 @@ for argument in "$@"; do
   esac
 done
 
-need() { # need COMMAND... -- WHAT TO INSTALL: one of the commands must be there
-  local advice=${*: -1} command
-  for command in "${@:1:$#-1}"; do
-    if command -v "$command" >/dev/null 2>&1; then return; fi
-  done
-  printf 'run_local.sh: %s is missing: %s\n' "$1" "$advice" >&2
+need() { # need COMMAND WHAT_TO_INSTALL
+  command -v "$1" >/dev/null 2>&1 && return
+  printf 'run_local.sh: %s is missing: %s\n' "$1" "$2" >&2
   exit 2
 }
 need cargo 'install Rust with rustup (https://rustup.rs)'
-need cc gcc clang 'install a C compiler, for example: apt-get install gcc libc6-dev'
+need cc 'install a C compiler, for example: apt-get install gcc libc6-dev'
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$project"
@@ -110,9 +107,12 @@ usleep=$started usleep_collector=$collector
 address=$(sed -n 's/^Starting Server\.\. listening on //p' "$work/usleep.out")
 
 printf '\n--- UWear ---------------------------------------------------------------\n'
+# In the background, so that a signal to this script is heard at once.
 uwear() {
   "$bin/uwear" release "$address" --phi sleep/testdata/amy.json --root certs/local/root.pem \
-    --baseline policy/baseline.json --print-result
+    --baseline policy/baseline.json --print-result &
+  children+=("$!")
+  wait "$!"
 }
 uwear_exit=0
 if [[ $unauthorized == yes ]]; then
@@ -148,6 +148,7 @@ expect uwear.out '[ image_digest_verified ]: false'
 expect uwear.out '[ audience_verified ]: false'
 expect uwear.out '[ allow ]: false'
 expect uwear.out 'Policy check FAILED'
+expect uwear.out "Remote TEE's JWT failed policy check."
 expect usleep.out 'USleep received 0 bytes of PHI'
 if ((uwear_exit != 5)) || [[ $failed == yes ]]; then
   cat "$work/usleep.log" >&2
