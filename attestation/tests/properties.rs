@@ -193,7 +193,7 @@ proptest! {
 
 // Each of these signs anew, which takes milliseconds in a debug build.
 proptest! {
-    #![proptest_config(config(640))]
+    #![proptest_config(config(704))]
 
     #[test]
     fn a_header_that_is_signed_as_it_is_must_still_say_what_it_has_to(name in header_name(), value in any_json(), edits in prop::collection::vec(edit(), 0..2)) {

@@ -89,7 +89,7 @@ fn put(claims: &mut Value, pointer: &str, value: Option<Value>) {
         (Some(Value::Object(members)), None) => drop(members.remove(name)),
         (Some(Value::Array(items)), Some(value)) if !items.is_empty() => {
             let last = items.len() - 1;
-            items[name.parse::<usize>().unwrap().min(last)] = value;
+            items[name.parse::<usize>().unwrap_or(last).min(last)] = value;
         }
         (Some(Value::Array(items)), None) => drop(items.pop()),
         _ => {}
@@ -106,7 +106,7 @@ fn every_seed_of_the_fuzzing_is_judged_as_it_should_be() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 768, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn changed_claims_are_judged_as_the_second_writing_judges_them(
