@@ -147,7 +147,10 @@ impl Service {
             Some(lock) => Some(lock.lock().await),
             None => None,
         };
-        tokio::time::sleep(self.latency).await;
+        // Even a sleep of nothing lasts until the timer's next tick.
+        if !self.latency.is_zero() {
+            tokio::time::sleep(self.latency).await;
+        }
         if fault == Some(Fault::Http500) {
             return Err(failed(format!("{SERVICE_CALL} Error 503: The service is currently unavailable.")));
         }
