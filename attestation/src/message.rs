@@ -52,11 +52,6 @@ impl Token {
     pub fn sha256(&self) -> String {
         hex::encode(crate::chain::sha256(self.0.as_bytes()))
     }
-
-    /// The whole token, for the message that carries it.
-    pub fn into_string(self) -> String {
-        self.0
-    }
 }
 
 impl fmt::Display for Token {

@@ -27,7 +27,7 @@ pub struct CheckOutcome {
 #[derive(Debug)]
 pub struct Report {
     checks: Vec<CheckOutcome>,
-    certificates: Vec<CertificateSummary>,
+    certificates: Vec<Option<CertificateSummary>>,
     claims: Option<Claims>,
     verdict: Result<VerifiedToken, VerifyError>,
 }
@@ -58,7 +58,6 @@ impl Report {
             claims: claims.as_ref(),
         };
         let checks = Check::ALL.map(|check| facts.outcome(check, &failed)).to_vec();
-        let certificates = certificates.into_iter().flatten().collect();
         Self { checks, certificates, claims, verdict: passed.map_err(|failures| failures.first) }
     }
 
@@ -67,8 +66,10 @@ impl Report {
         &self.checks
     }
 
-    /// The certificates that could be read, leaf first. Verified only as far as the checks say.
-    pub fn certificates(&self) -> &[CertificateSummary] {
+    /// The certificates by their position in `x5c`: leaf, intermediate, root; `None` for one whose names and dates
+    /// cannot be read. None at all where the header is not one that brings three. Verified only as far as the checks
+    /// say.
+    pub fn certificates(&self) -> &[Option<CertificateSummary>] {
         &self.certificates
     }
 

@@ -19,7 +19,23 @@ const AUDIENCE: Advice = Advice {
     next: "ask the operator to run the workload that asks for your audience, or set --audience to your own name",
 };
 
-/// The advice for a name; rules of a policy of the owner's own have none.
+/// The advice for a check of the verifier or of the session.
+pub(crate) fn of_check(name: &str) -> Option<Advice> {
+    advice(name).filter(|_| !is_rule(name))
+}
+
+/// The advice for a rule of the policies that come with the program; rules of a policy of the owner's own have none,
+/// also where one is named like a check.
+pub(crate) fn of_rule(name: &str) -> Option<Advice> {
+    advice(name).filter(|_| is_rule(name))
+}
+
+/// How those rules are named, and no check is.
+fn is_rule(name: &str) -> bool {
+    name.ends_with("_verified")
+}
+
+/// The advice for a name, whichever of the two it is.
 pub(crate) fn advice(name: &str) -> Option<Advice> {
     Some(match name {
         "session_nonce" | "nonce_verified" => SESSION,

@@ -1,6 +1,8 @@
 //! `uwear inspect`: a look at a token that nobody verified.
 
-use attestation::{CertificateSummary, UnverifiedToken, decode_unverified, printable};
+use attestation::{CertificateSummary, decode_unverified, printable};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{Format, InspectArguments};
@@ -9,16 +11,15 @@ use crate::exit::{Exit, Failure};
 use crate::load;
 use crate::text::Printer;
 
+/// Most certificates that are listed; a token that is accepted has three.
+const MAX_CERTIFICATES: usize = 16;
+
 pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, Failure> {
     let token = load::token(&arguments.token)?;
     let decoded = decode_unverified(&token).map_err(|error| {
         Failure::new(Exit::NotProven, error.to_string(), "give a file that holds one token")
     })?;
-    let certificates: Vec<CertificateSummary> = UnverifiedToken::parse(token.as_str())
-        .iter()
-        .flat_map(UnverifiedToken::certificates)
-        .filter_map(|der| CertificateSummary::of(der))
-        .collect();
+    let certificates = certificates(&decoded.header);
     let mut header = safe(decoded.header);
     if let Some(x5c) = header.get_mut("x5c") {
         // Thousands of characters of base64 help nobody; what they say is listed below.
@@ -30,7 +31,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, Failure> {
         Format::Json => crate::print_json(&json!({
             "verified": false,
             "header": header,
-            "certificates": certificates.iter().map(certificate).collect::<Vec<_>>(),
+            "certificates": certificates.iter().map(|found| found.as_ref().map(certificate)).collect::<Vec<_>>(),
             "claims": claims,
         })),
         Format::Text => print(&header, &certificates, &claims)?,
@@ -40,7 +41,7 @@ pub(crate) fn run(arguments: &InspectArguments) -> Result<Exit, Failure> {
 
 fn print(
     header: &Map<String, Value>,
-    certificates: &[CertificateSummary],
+    certificates: &[Option<CertificateSummary>],
     claims: &Map<String, Value>,
 ) -> Result<(), Failure> {
     let pretty = |object: &Map<String, Value>| {
@@ -52,6 +53,10 @@ fn print(
     printer.line("\nheader");
     printer.line(pretty(header)?);
     for found in certificates {
+        let Some(found) = found else {
+            printer.line("certificate  (cannot be read)");
+            continue;
+        };
         printer.line(format_args!(
             "certificate  {}   {} .. {}",
             found.name,
@@ -67,6 +72,14 @@ fn print(
         }
     }
     Ok(())
+}
+
+/// The entries of `x5c` by position, `None` for one that is no certificate, whatever else the header says: most who
+/// look at a token want to know why it is refused.
+fn certificates(header: &Map<String, Value>) -> Vec<Option<CertificateSummary>> {
+    let entries = header.get("x5c").and_then(Value::as_array).into_iter().flatten();
+    let read = |entry: &Value| CertificateSummary::of(&STANDARD.decode(entry.as_str()?).ok()?);
+    entries.take(MAX_CERTIFICATES).map(read).collect()
 }
 
 fn certificate(found: &CertificateSummary) -> Value {

@@ -3,11 +3,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use attestation::message::{MAX_PHI_BYTES, MAX_TOKEN_BYTES};
-use attestation::{Anchors, Expectation, Phi, Token, Verifier, printable};
+use attestation::{Anchors, Expectation, GOOGLE_ROOT_SHA256, Phi, Token, Verifier, printable};
 use policy::{Baseline, MAX_BASELINE_BYTES, MAX_POLICY_BYTES, Policy, PolicySource};
 use sleep::Night;
 use zeroize::Zeroizing;
@@ -35,6 +35,25 @@ pub(crate) struct Judge {
     /// The file that the baseline came from.
     pub(crate) baseline_name: String,
     pub(crate) audience: String,
+}
+
+impl Judge {
+    /// What every report has to say where other roots than Google's are trusted: whoever holds their keys can make
+    /// any token.
+    pub(crate) fn other_roots(&self) -> Option<String> {
+        let google = hex::encode(GOOGLE_ROOT_SHA256);
+        let (googles, others): (Vec<String>, Vec<String>) =
+            self.verifier.anchors().fingerprints().into_iter().partition(|sha256| *sha256 == google);
+        if others.is_empty() {
+            return None;
+        }
+        let others = others.join(" and ");
+        Some(if googles.is_empty() {
+            format!("Google's root is not trusted here, but sha256 {others}: given by --root")
+        } else {
+            format!("Google's root is not alone trusted here, but also sha256 {others}: given by --root")
+        })
+    }
 }
 
 pub(crate) fn judge(acceptance: &Acceptance) -> Result<Judge, Failure> {
@@ -135,19 +154,20 @@ pub(crate) fn token(file: &Path) -> Result<Token, Failure> {
     Token::new(text).map_err(|error| Failure::usage(format!("token {}: {error}", shown(file)), RIGHT_FILE))
 }
 
-/// A new file for the result, which only its owner can read. It is removed again unless a result is kept in it:
-/// a second try must not stumble over the first.
+/// A new file for the result, which only its owner can read. It is removed again where nothing was written to it:
+/// a second try must not stumble over the first. Only itself: what somebody else has put in its place stays.
 pub(crate) struct ResultFile {
     file: File,
     path: PathBuf,
-    kept: bool,
+    /// From then on it may hold a part of a result, which is the owner's to remove.
+    begun: bool,
 }
 
 impl ResultFile {
     /// Made before the release: a result that cannot be kept is no reason to send anything.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(file) => Ok(Self { file, path: path.to_owned(), kept: false }),
+            Ok(file) => Ok(Self { file, path: path.to_owned(), begun: false }),
             Err(error) => {
                 let next = match error.kind() {
                     io::ErrorKind::AlreadyExists => {
@@ -161,16 +181,25 @@ impl ResultFile {
     }
 
     pub(crate) fn keep(&mut self, result: &[u8]) -> io::Result<()> {
+        self.begun = true;
         self.file.write_all(result)?;
-        self.file.sync_all()?;
-        self.kept = true;
-        Ok(())
+        self.file.sync_all()
+    }
+}
+
+impl ResultFile {
+    /// Whether its path still names the file that was made, and no other and no link.
+    fn is_still_there(&self) -> bool {
+        match (self.file.metadata(), self.path.symlink_metadata()) {
+            (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+            _ => false,
+        }
     }
 }
 
 impl Drop for ResultFile {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.begun && self.is_still_there() {
             // Ours and empty; if it cannot be removed, the next call says that it is there.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -211,4 +240,30 @@ fn text(bytes: Vec<u8>, what: &str, file: &Path) -> Result<String, Failure> {
 
 pub(crate) fn shown(file: &Path) -> String {
     printable(&file.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_file_is_removed_only_while_it_is_its_own_and_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        drop(ResultFile::create(&path).ok().unwrap());
+        assert!(!path.exists(), "nothing was written");
+
+        let file = ResultFile::create(&path).ok().unwrap();
+        std::fs::rename(&path, folder.path().join("moved.json")).unwrap();
+        std::fs::write(&path, "another's").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"another's");
+
+        // Opened for reading, so that writing fails when it has begun.
+        let file = File::open(&path).unwrap();
+        let mut file = ResultFile { file, path: path.clone(), begun: false };
+        file.keep(b"{}").unwrap_err();
+        drop(file);
+        assert!(path.exists(), "writing had begun");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use attestation::{Phi, Token};
+use attestation::{CertificateSummary, Phi, Token, UnverifiedToken};
 use rustls_pki_types::UnixTime;
 use session::client::{Answer, Approved, Attested, Connected, ReleaseError, Released};
 use session::{ConnectError, Endpoint, Limits, LinkError, connect};
@@ -131,8 +131,9 @@ impl Release {
             Ok(attested) => {
                 if self.explain {
                     self.report.verified(&self.judge.verifier.report(token, now), now, &self.judge.policy);
+                } else {
+                    self.report.warn_of_ends(&certificates(token), now);
                 }
-                self.report.warn_of_ends(token, now);
                 self.printer.line("PKI token validated successfully");
                 Ok(attested)
             }
@@ -153,20 +154,21 @@ impl Release {
             Ok(approved) => {
                 let decision = approved.decision();
                 if self.explain {
-                    self.report.decided(&decision.explain());
+                    self.report.decided(&decision.explain(), decision.checks().len());
                 }
                 self.printer.rules(outcomes(decision.rules()));
                 self.printer.line("Policy check PASSED");
                 self.printer.line("JWT is authorized.");
-                self.printer.notes(&self.report);
+                self.printer.sources(&self.report);
                 Ok(approved)
             }
             Err(denied) => {
                 if !self.explain {
                     self.report.not_run(&self.judge.policy);
                 }
-                self.report.decided(&denied.decision.explain());
-                self.printer.rules(outcomes(denied.decision.rules()));
+                let decision = &denied.decision;
+                self.report.decided(&decision.explain(), decision.checks().len());
+                self.printer.rules(outcomes(decision.rules()));
                 self.printer.line("Policy check FAILED");
                 self.printer.line("Remote TEE's JWT failed policy check.");
                 self.printer.refused(&self.report, &self.judge);
@@ -226,7 +228,8 @@ impl Release {
         if self.print_result {
             self.printer.line("Result:");
             self.printer.begin(analysis.to_text().as_str());
-            self.report.result = serde_json::from_str(answer.expose()).ok();
+            // Not the message itself: the analysis is what has been made safe to show.
+            self.report.result = serde_json::to_value(&analysis).ok();
         } else {
             self.printer.line(match self.result_file {
                 Some(_) => "Result received and written.",
@@ -243,6 +246,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 
 const AFTER_RELEASE: &str = "the data may have been received: do not send it again without thinking";
+
+/// What a token brings, by position, where nothing is spelt out and so no report has read it.
+fn certificates(token: &Token) -> Vec<Option<CertificateSummary>> {
+    let parsed = UnverifiedToken::parse(token.as_str());
+    parsed.iter().flat_map(|parsed| parsed.certificates()).map(|der| CertificateSummary::of(der)).collect()
+}
 
 fn outcomes(rules: &[policy::RuleOutcome]) -> impl Iterator<Item = (&str, String)> {
     rules.iter().map(|rule| (rule.name.as_str(), rule.outcome.to_string()))

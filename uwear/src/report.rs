@@ -1,11 +1,11 @@
 //! What was checked and what came of it: one object, for `--format json` and for the text.
 
-use attestation::{CertificateSummary, Check, Claims, Token, UnverifiedToken, VerifyError};
+use attestation::{CertificateSummary, Check, Claims, VerifyError};
 use policy::{Explained, Policy, Read, Shown};
 use rustls_pki_types::UnixTime;
 use serde::Serialize;
 
-use crate::advice::{self, advice};
+use crate::advice::{self, Advice};
 use crate::clock::{date, rfc3339, span};
 use crate::exit::{Exit, Failure};
 use crate::load::Judge;
@@ -27,9 +27,16 @@ pub(crate) struct Row {
     pub(crate) next: Option<String>,
 }
 
+/// Whether it is a check or a rule, by who has words for its failure: a policy may name a rule like a check.
+type Kind = fn(&str) -> Option<Advice>;
+
 impl Row {
-    fn new(name: &str, ok: Option<bool>, wanted: String, got: String) -> Self {
-        let advice = advice(name).filter(|_| ok == Some(false));
+    fn not_run(kind: Kind, name: &str) -> Self {
+        Self::new(kind, name, None, String::new(), String::new())
+    }
+
+    fn new(kind: Kind, name: &str, ok: Option<bool>, wanted: String, got: String) -> Self {
+        let advice = kind(name).filter(|_| ok == Some(false));
         Self {
             name: name.to_owned(),
             ok,
@@ -52,6 +59,19 @@ pub(crate) struct CertificateRow {
     pub(crate) ends: u64,
     #[serde(skip)]
     pub(crate) begins: u64,
+}
+
+impl CertificateRow {
+    fn of(certificate: &CertificateSummary) -> Self {
+        Self {
+            name: certificate.name.clone(),
+            not_before: rfc3339(certificate.not_before),
+            not_after: rfc3339(certificate.not_after),
+            sha256: certificate.sha256.clone(),
+            begins: certificate.not_before,
+            ends: certificate.not_after,
+        }
+    }
 }
 
 /// A policy or a baseline by name and hash.
@@ -87,7 +107,8 @@ pub(crate) struct Report {
     pub(crate) token_sha256: Option<String>,
     pub(crate) policy: Source,
     pub(crate) baseline: Source,
-    pub(crate) certificates: Vec<CertificateRow>,
+    /// By position: leaf, intermediate, root; `null` for one that cannot be shown.
+    pub(crate) certificates: Vec<Option<CertificateRow>>,
     pub(crate) checks: Vec<Row>,
     pub(crate) rules: Vec<Row>,
     /// Allow-lists that are open.
@@ -113,6 +134,7 @@ impl Report {
                 .iter()
                 .map(|waiver| Open { key: waiver.key.clone(), reason: waiver.reason.clone() })
                 .collect(),
+            warnings: judge.other_roots().into_iter().collect(),
             ..Self::default()
         }
     }
@@ -121,23 +143,18 @@ impl Report {
         self.now = Some(rfc3339(now.as_secs()));
     }
 
-    /// Every check of the verifier; what comes after it has not run.
+    /// Every check of the verifier; what comes after it has not run. Where the token is genuine, warns of the ends of
+    /// its certificates: nobody needs to be warned of what somebody made up.
     pub(crate) fn verified(&mut self, report: &attestation::Report, now: UnixTime, policy: &Policy) {
-        let certificates = report.certificates().iter().map(|certificate| CertificateRow {
-            name: certificate.name.clone(),
-            not_before: rfc3339(certificate.not_before),
-            not_after: rfc3339(certificate.not_after),
-            sha256: certificate.sha256.clone(),
-            begins: certificate.not_before,
-            ends: certificate.not_after,
-        });
-        self.certificates = certificates.collect();
+        let certificates = report.certificates().iter();
+        self.certificates =
+            certificates.map(|certificate| certificate.as_ref().map(CertificateRow::of)).collect();
         self.checks = report
             .checks()
             .iter()
             .map(|outcome| {
                 let (wanted, got) = (outcome.wanted.clone(), outcome.got.clone());
-                let row = Row::new(outcome.check.name(), outcome.ok, wanted, got);
+                let row = Row::new(advice::of_check, outcome.check.name(), outcome.ok, wanted, got);
                 match meaning(outcome.check, report, now.as_secs()).filter(|_| row.ok == Some(false)) {
                     Some(meaning) => Row { meaning: Some(meaning), ..row },
                     None => row,
@@ -145,47 +162,41 @@ impl Report {
             })
             .collect();
         self.not_run(policy);
+        if report.claims().is_some() {
+            self.warn_of_ends(report.certificates(), now);
+        }
     }
 
     /// The checks of the session and the rules of the policy, none of which has run.
     pub(crate) fn not_run(&mut self, policy: &Policy) {
-        let row = |name: &str| Row::new(name, None, String::new(), String::new());
-        self.checks.extend(["session_nonce", "session_audience", "session_claim_absent"].map(row));
-        self.rules = policy.rule_names().map(row).collect();
+        let checks = ["session_nonce", "session_audience", "session_claim_absent"];
+        self.checks.extend(checks.map(|name| Row::not_run(advice::of_check, name)));
+        self.rules = policy.rule_names().map(|name| Row::not_run(advice::of_rule, name)).collect();
     }
 
-    /// Every check of the session and every rule of the policy.
-    pub(crate) fn decided(&mut self, explained: &[Explained]) {
-        for explained in explained {
-            let got = match &explained.outcome {
-                policy::Outcome::Error(reason) => format!("error: {reason}"),
-                policy::Outcome::Undefined => format!("undefined; {}", joined(&explained.found)),
-                _ => joined(&explained.found),
-            };
-            let mut row = Row::new(&explained.name, explained.outcome.ok(), joined(&explained.wanted), got);
-            if row.ok == Some(false) && row.name == "image_digest_verified" {
-                row.next = explained.found.iter().find_map(to_paste).or(row.next);
-            }
-            let rows = self.checks.iter_mut().chain(&mut self.rules);
-            if let Some(place) = rows.into_iter().find(|place| place.name == row.name) {
-                *place = row;
-            }
-        }
+    /// Every check of the session, so many, and then every rule of the policy. Each finds its row among its own
+    /// kind: no rule, whatever its name, says anything of a check.
+    pub(crate) fn decided(&mut self, explained: &[Explained], checks: usize) {
+        let (checks, rules) = explained.split_at_checked(checks).unwrap_or((explained, &[]));
+        fill(&mut self.checks, checks, advice::of_check);
+        fill(&mut self.rules, rules, advice::of_rule);
     }
 
     /// Says of intermediate and root, in time, that they end. A leaf lives some 60 days by design.
-    pub(crate) fn warn_of_ends(&mut self, token: &Token, now: UnixTime) {
+    pub(crate) fn warn_of_ends(&mut self, certificates: &[Option<CertificateSummary>], now: UnixTime) {
         const SOON: u64 = 90 * 86_400;
-        let Ok(parsed) = UnverifiedToken::parse(token.as_str()) else { return };
-        for certificate in parsed.certificates().iter().skip(1).filter_map(|der| CertificateSummary::of(der))
-        {
+        for certificate in certificates.iter().skip(1).flatten() {
             if let Some(left) = certificate.not_after.checked_sub(now.as_secs()).filter(|left| *left < SOON) {
-                self.warnings.push(format!(
+                let warning = format!(
                     "the certificate {} ends in {}, on {}: from then on tokens that come with it are refused",
                     certificate.name,
                     span(left),
                     date(certificate.not_after),
-                ));
+                );
+                // A release that tries again judges another token with the same certificates.
+                if !self.warnings.contains(&warning) {
+                    self.warnings.push(warning);
+                }
             }
         }
     }
@@ -214,6 +225,24 @@ impl Report {
     }
 }
 
+/// Puts what came of checks or rules into their rows.
+fn fill(rows: &mut [Row], explained: &[Explained], kind: Kind) {
+    for explained in explained {
+        let got = match &explained.outcome {
+            policy::Outcome::Error(reason) => format!("error: {reason}"),
+            policy::Outcome::Undefined => format!("undefined; {}", joined(&explained.found)),
+            _ => joined(&explained.found),
+        };
+        let mut row = Row::new(kind, &explained.name, explained.outcome.ok(), joined(&explained.wanted), got);
+        if row.ok == Some(false) && row.name == "image_digest_verified" {
+            row.next = explained.found.iter().find_map(to_paste).or(row.next);
+        }
+        if let Some(place) = rows.iter_mut().find(|place| place.name == row.name) {
+            *place = row;
+        }
+    }
+}
+
 /// Words of its own for a failure that depends on the clock: how far it is off, or when the certificate ended.
 fn meaning(check: Check, report: &attestation::Report, now: u64) -> Option<String> {
     let future = |of: fn(&Claims) -> u64| {
@@ -233,11 +262,12 @@ fn meaning(check: Check, report: &attestation::Report, now: u64) -> Option<Strin
     }
 }
 
-/// What to do about an image that is not approved, with its digest as the baseline writes it.
+/// What to do about an image that is not approved, with its digest as the baseline writes it and takes it: in lower
+/// case.
 fn to_paste(read: &Read) -> Option<String> {
     let Shown::One(digest) = &read.value else { return None };
     let hex = digest.strip_prefix("sha256:")?;
-    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_digest = hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_digest.then(|| {
         format!(
             "audit this image; if it is sound, add \"{digest}\" to allowed_submods_container_image_digest of \

@@ -138,7 +138,7 @@ impl Printer {
     }
 
     /// What the owner left open, and what will need her attention.
-    pub(crate) fn notes(&mut self, report: &Report) {
+    fn notes(&mut self, report: &Report) {
         for open in &report.open {
             self.line(format_args!("note: {} allows anything: {}", open.key, open.reason));
         }
@@ -158,15 +158,22 @@ impl Printer {
     ) {
         let sha256 = report.token_sha256.as_deref().unwrap_or("");
         self.line(format_args!("token      {bytes} bytes, sha256 {}", short(sha256)));
-        let widest = report.certificates.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        let rows = report.certificates.iter().flatten();
+        let widest = rows.map(|row| row.name.chars().count()).max().unwrap_or(0);
+        let is_pinned = report.checks.iter().any(|row| row.name == "root_pinned" && row.ok == Some(true));
         for (index, row) in report.certificates.iter().enumerate() {
             let heading = if index == 0 { "chain" } else { "" };
+            let Some(row) = row else {
+                self.line(format_args!("{heading:<10} (cannot be shown)"));
+                continue;
+            };
             let left = match row.ends.checked_sub(now) {
                 Some(_) if row.begins > now => "not valid yet".to_owned(),
                 Some(left) => format!("{} left", span(left)),
                 None => "expired".to_owned(),
             };
             let note = match (index, google) {
+                (2, _) if !is_pinned => "not trusted".to_owned(),
                 (2, true) => "pinned, built in".to_owned(),
                 (2, false) => "trusted by --root".to_owned(),
                 _ => left,

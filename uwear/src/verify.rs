@@ -20,10 +20,6 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, Failure> {
     report.token_sha256 = Some(token.sha256());
     let verified = judge.verifier.report(&token, now);
     report.verified(&verified, now, &judge.policy);
-    if verified.claims().is_some() {
-        // Nobody needs to be warned of what somebody made up.
-        report.warn_of_ends(&token, now);
-    }
     let facts = verified.claims().map(Facts::of);
 
     let exit = match verified.into_verdict() {
@@ -41,7 +37,7 @@ pub(crate) fn run(arguments: &VerifyArguments) -> Result<Exit, Failure> {
                 now,
             };
             let evaluation = judge.policy.evaluate(verified.claims_json(), &facts);
-            report.decided(&evaluation.explain());
+            report.decided(&evaluation.explain(), evaluation.checks().len());
             if evaluation.would_allow() {
                 Exit::Done
             } else {

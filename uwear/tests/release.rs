@@ -50,10 +50,14 @@ async fn the_report_has_the_codelabs_lines_in_their_order() {
         "[ allow ]: true",
     ];
     let rules = RULES.map(|rule| format!("[ {rule} ]: true"));
+    let roots = format!("warning: {}", support::other_roots());
     wanted.extend(rules.iter().map(String::as_str));
     wanted.extend([
         "Policy check PASSED",
         "JWT is authorized.",
+        "",
+        "policy confidential_space.rego sha256 ",
+        &roots,
         "Validated token and claims. Sending sensitive data",
         "Sent payload.",
         "Result received; --print-result shows it, --result FILE keeps it.",
@@ -125,7 +129,7 @@ async fn the_report_in_json_is_one_object_with_every_check_and_rule() {
     let wanted = json!({
         "outcome": "done", "exit_code": 0, "released": true, "reason": null, "next": null, "wire": 0,
         "key_exchange": "X25519MLKEM768", "endpoint": format!("wss://{}/connection", usleep.address),
-        "open": [], "warnings": [],
+        "open": [], "warnings": [support::other_roots()],
     });
     for (key, value) in wanted.as_object().unwrap() {
         assert_eq!(&report[key], value, "{key}");
@@ -315,6 +319,38 @@ async fn a_result_cannot_move_the_cursor() {
     let ended = Owner::new().release(server.address).print_result().ends().await.with_code(0);
     assert!(!ended.stdout.contains(['\u{1b}', '\u{202e}', '\u{9b}']), "{ended}");
     ended.says(&["Sleep quality result: \\u{1b}[2J\\u{202e}"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_in_json_is_as_safe_to_show_and_has_the_documented_keys_only() {
+    let result = json!({
+        "rules": "codelab", "sentence": "\u{9b}2J\u{202e}", "total_minutes": 1.0,
+        "shares": {"light": 1.0, "deep": 0.0, "rem": 0.0}, "codelab": "c", "recommended": ["\u{2066}r"],
+        "\u{9b}2J\u{202e}": "\u{9b}2J",
+    });
+    let server = Scripted::websocket(move |peer| answers(peer, Message::text(result.to_string()))).await;
+    let ended = Owner::new().release(server.address).print_result().json().ends().await.with_code(0);
+    assert!(!ended.stdout.contains(['\u{9b}', '\u{202e}', '\u{2066}']), "{ended}");
+    let shown = json!({
+        "rules": "codelab", "sentence": r"\u{9b}2J\u{202e}", "total_minutes": 1.0,
+        "shares": {"light": 1.0, "deep": 0.0, "rem": 0.0}, "codelab": "c", "recommended": [r"\u{2066}r"],
+    });
+    assert_eq!(ended.json()["result"], shown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_put_in_the_place_of_the_result_file_is_not_removed() {
+    let owner = Owner::new();
+    let path = owner.path("result.json");
+    let server = Scripted::websocket(move |peer| {
+        // The file has been made before anything was dialled.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "another's").unwrap();
+        shows(peer, "garbage".to_owned())
+    });
+    let server = server.await;
+    owner.release(server.address).args(["--result", "result.json"]).ends().await.with_code(4);
+    assert_eq!(std::fs::read(owner.path("result.json")).unwrap(), b"another's");
 }
 
 #[tokio::test(flavor = "multi_thread")]

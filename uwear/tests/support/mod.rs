@@ -40,6 +40,12 @@ pub fn shipped_baseline() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/baseline.json")
 }
 
+/// What every report under the mock's root warns of.
+pub fn other_roots() -> String {
+    let sha256 = hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, tokens::pki().root()));
+    format!("Google's root is not trusted here, but sha256 {sha256}: given by --root")
+}
+
 /// A folder with the owner's files.
 pub struct Owner(TempDir);
 
