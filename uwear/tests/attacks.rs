@@ -143,7 +143,7 @@ fn failing(row: &Forged) -> Vec<Check> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nonce_or_audience_that_is_not_exactly_ours_fails_that_check_and_that_rule() {
+async fn an_authentic_token_that_is_not_exactly_ours_fails_those_checks_and_rules_alone() {
     let baseline = Baseline::parse(policy::DEFAULT_BASELINE).unwrap();
     let policy = Arc::new(Policy::compile(PolicySource::Default, baseline).unwrap());
     support::all_pass(claims::ROWS.iter().map(move |row| {
@@ -155,14 +155,14 @@ async fn a_nonce_or_audience_that_is_not_exactly_ours_fails_that_check_and_that_
             let attested = attested.map_err(|unproven| unproven.error).unwrap();
             match attested.decide(&policy, "uwear", UnixTime::now()) {
                 Ok(approved) => {
-                    assert!(row.genuine, "{}: approved", row.name);
+                    assert!(row.is_genuine(), "{}: approved", row.name);
                     drop(approved);
                 }
                 Err(denied) => {
                     let decision = &denied.decision;
                     let outcomes = decision.checks().iter().chain(decision.rules());
                     let failed: BTreeSet<String> = outcomes.filter(|rule| fails(rule)).map(name).collect();
-                    assert_eq!(failed, set(row.fails()), "{}", row.name);
+                    assert_eq!(failed, set(row.fails), "{}", row.name);
                     denied.close().await;
                 }
             }
@@ -181,16 +181,16 @@ fn name(rule: &RuleOutcome) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_releases_only_for_its_own_nonce_and_audience() {
+async fn the_program_releases_for_no_authentic_token_but_one_of_its_own_session() {
     support::all_pass(claims::ROWS.iter().map(async |row| {
-        let (exit, received) = if row.genuine { (0, Received::Phi) } else { (5, Received::Nothing) };
+        let (exit, received) = if row.is_genuine() { (0, Received::Phi) } else { (5, Received::Nothing) };
         let server = Scripted::websocket(move |mut peer| async move {
             let token = tokens::token(&peer.nonce, &(row.patch)(&peer.nonce));
             peer.say(token).await;
             take_phi(peer).await;
         });
         let stage = Stage::of(server.await, received);
-        meet(row.name, stage, exit, row.fails(), "").await;
+        meet(row.name, stage, exit, row.fails, "").await;
     }))
     .await;
 }
@@ -289,7 +289,7 @@ fn read_sources(folder: &Path, text: &mut String) {
 /// Group and name of every attack.
 fn rows() -> Vec<(&'static str, &'static str)> {
     let forged = FORGED.iter().map(|row| (row.group, &*row.name));
-    let claims = claims::ROWS.iter().filter(|row| !row.genuine).map(|row| (row.group, row.name));
+    let claims = claims::ROWS.iter().filter(|row| !row.is_genuine()).map(|row| (row.group, row.name));
     let sessions = attacks().filter(|row| row.exit != 0).map(|row| ("session", row.name));
     forged.chain(claims).chain(sessions).collect()
 }

@@ -247,7 +247,8 @@ async fn a_release_warns_of_certificates_near_their_end_however_it_ends() {
             async move {
                 let now = time::OffsetDateTime::now_utc();
                 let mut spec = tokens::pki().chain_spec(now).unwrap();
-                spec.intermediates[0].not_after = now + time::Duration::days(63) + time::Duration::minutes(10);
+                spec.intermediates[0].not_after =
+                    now + time::Duration::days(63) + time::Duration::minutes(10);
                 let mint = mock_launcher::Mint::chain(&spec.issue().unwrap()).unwrap();
                 let nonce = peer.nonce.clone();
                 let mut claims =

@@ -1,42 +1,39 @@
-//! Authentic tokens of this instant, genuine but for one claim: the nonce or the audience.
+//! Authentic tokens of this instant, genuine but for one claim, the nonce or the audience, or made for something else
+//! than a Confidential Space.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use serde_json::{Value, json};
 
-/// One token. It verifies; unless it is genuine, exactly the check of its group and the policy's own rule fail.
+/// One token. It verifies; unless it is genuine, exactly the checks and rules that it names fail.
 pub struct Row {
     pub group: &'static str,
     /// What is forged; unique.
     pub name: &'static str,
     /// The change of the claims (a JSON merge patch), given the session's nonce.
     pub patch: fn(&str) -> Value,
-    /// Whether it is to be accepted all the same.
-    pub genuine: bool,
+    /// The checks and rules that fail, exactly; none where it is genuine, to be accepted all the same.
+    pub fails: &'static [&'static str],
 }
 
 impl Row {
-    /// The checks and rules that fail, exactly.
-    pub fn fails(&self) -> &'static [&'static str] {
-        match (self.genuine, self.group) {
-            (true, _) => &[],
-            (false, "nonce") => &["session_nonce", "nonce_verified"],
-            (false, _) => &["session_audience", "audience_verified"],
-        }
+    /// Whether it is odd and to be accepted all the same.
+    pub fn is_genuine(&self) -> bool {
+        self.fails.is_empty()
     }
 }
 
 const fn nonce(name: &'static str, patch: fn(&str) -> Value) -> Row {
-    Row { group: "nonce", name, patch, genuine: false }
+    Row { group: "nonce", name, patch, fails: &["session_nonce", "nonce_verified"] }
 }
 
 const fn audience(name: &'static str, patch: fn(&str) -> Value) -> Row {
-    Row { group: "audience", name, patch, genuine: false }
+    Row { group: "audience", name, patch, fails: &["session_audience", "audience_verified"] }
 }
 
 const fn genuine(row: Row) -> Row {
-    Row { genuine: true, ..row }
+    Row { fails: &[], ..row }
 }
 
 pub const ROWS: &[Row] = &[
@@ -101,6 +98,59 @@ pub const ROWS: &[Row] = &[
     audience("ours twice for audience", |_| json!({"aud": ["uwear", "uwear"]})),
     audience("another audience in an array", |_| json!({"aud": ["anotherCompany.com"]})),
     genuine(audience("our audience in an array of one", |_| json!({"aud": ["uwear"]}))),
+    // The same service signs them under the same root, for the same audience and this very session.
+    Row {
+        group: "claims",
+        name: "a Confidential VM's token for this session",
+        patch: |_| {
+            json!({
+                "swname": "GCE",
+                "swversion": null,
+                "secboot": false,
+                "eat_profile":
+                    "https://cloud.google.com/confidential-computing/confidential-vm/docs/token-claims",
+                "submods": {"container": null, "confidential_space": null},
+            })
+        },
+        fails: &[
+            "image_digest_verified",
+            "secboot_verified",
+            "sw_name_verified",
+            "support_attributes_verified",
+            "env_override_verified",
+            "cmd_override_verified",
+        ],
+    },
+    // Its claims are not documented: as far as they are known.
+    Row {
+        group: "claims",
+        name: "a Confidential GKE node's token for this session",
+        patch: |_| {
+            json!({
+                "swname": "GKE",
+                "swversion": null,
+                "eat_profile": null,
+                "submods": {
+                    "container": null,
+                    "confidential_space": null,
+                    "gke": {"cluster_name": "usleep", "node_pool": "default-pool"},
+                },
+            })
+        },
+        fails: &[
+            "image_digest_verified",
+            "sw_name_verified",
+            "support_attributes_verified",
+            "env_override_verified",
+            "cmd_override_verified",
+        ],
+    },
+    Row {
+        group: "claims",
+        name: "a claim with the name of our own facts, and our values",
+        patch: |ours| json!({"session": {"nonce": ours, "audience": "uwear", "role": "server", "wire": 0}}),
+        fails: &["session_claim_absent"],
+    },
 ];
 
 /// A nonce of no session: base64 of 32 bytes like any.
