@@ -89,7 +89,7 @@ async fn arguments_that_cannot_be_used_are_named_and_exit_2() {
         ("--audience", &long, "USLEEP_AUDIENCE", "invalid audience: wanted 1 to 512 bytes, got 513"),
         ("--rules", "mine", "USLEEP_RULES", "[possible values: codelab, recommended]"),
         ("--log-level", "loud", "USLEEP_LOG", "wanted off, error, warn, info, debug or trace"),
-        ("--drain", "1h", "USLEEP_DRAIN", "wanted a duration such as 500ms or 10s"),
+        ("--drain", "25h", "USLEEP_DRAIN", "wanted a duration such as 500ms or 10s"),
         ("--max-sessions-waiting", "0", "USLEEP_MAX_SESSIONS_WAITING", "wanted a whole number from 1"),
     ];
     for (flag, value, variable, wanted) in rows {
