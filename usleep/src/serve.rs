@@ -33,7 +33,7 @@ const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Arguments {
     /// Address and port to listen on; port 0 takes a free one
     ///
-    /// Unless told: port 8081 of every address, [::]:8081, and 0.0.0.0:8081 where there is no IPv6.
+    /// Unless told: port 8081 of every address, `[::]:8081`, and 0.0.0.0:8081 where there is no IPv6.
     #[arg(long, value_name = "IP:PORT", env = "USLEEP_LISTEN", value_parser = listen_address)]
     listen: Option<SocketAddr>,
 
