@@ -17,6 +17,11 @@ use crate::{BaselineError, PACKAGE, PolicySource};
 pub const MAX_BASELINE_BYTES: usize = 1024 * 1024;
 
 const DIGESTS: &str = "allowed_submods_container_image_digest";
+pub(crate) const CLIENTS: &str = "allowed_client";
+/// The members of a client in that list.
+pub(crate) const KEY_ID_OF: &str = "image_signature_key_id";
+pub(crate) const PROJECT_OF: &str = "project_id";
+pub(crate) const ACCOUNT_OF: &str = "service_account";
 pub(crate) const NOTES: &str = "image_digest_notes";
 const SECBOOT: &str = "allowed_secboot";
 const ENV_OVERRIDE: &str = "allowed_env_override";
@@ -24,6 +29,11 @@ pub(crate) const CMD_OVERRIDE: &str = "allow_cmd_override";
 
 const LIST: &str = "a non-empty list, or {\"any\": true, \"reason\": \"…\"} to allow anything on purpose";
 const LIST_OF_NAMES: &str = "a list of names, empty for none, or {\"any\": true, \"reason\": \"…\"}";
+const LIST_OF_CLIENTS: &str =
+    "a non-empty list of clients, or {\"any\": true, \"reason\": \"…\"} to allow any on purpose";
+const CLIENT: &str = "{\"image_signature_key_id\": \"…\"} or {\"project_id\": \"…\", \"service_account\": \"…\"}, \
+                      and a label if you like";
+const KEY_ID: &str = "64 lower-case hexadecimal digits, the SHA-256 of the public key";
 const CODELAB_LIST: &str = "a non-empty list";
 const BOOLEAN: &str = "true or false";
 const DIGEST: &str = "\"sha256:\" and 64 lower-case hexadecimal digits";
@@ -91,11 +101,11 @@ impl Baseline {
             let fits = match (self.members.get(key), source) {
                 (None, _) => Err(BaselineError::Missing { key: printable(key), wanted: wanted(source, key) }),
                 (Some(value), PolicySource::Codelab) => non_empty_list(key, value, CODELAB_LIST),
-                (Some(value), PolicySource::Default | PolicySource::Custom { .. }) => approved(key, value),
+                (Some(value), _) => approved(key, value),
             };
             faults.extend(fits.err());
         }
-        if *source == PolicySource::Default {
+        if matches!(source, PolicySource::Default | PolicySource::Client) {
             let unknown = self.unread(keys).map(|key| BaselineError::Unknown { key: printable(key) });
             faults.extend(unknown);
         }
@@ -143,11 +153,12 @@ fn wanted(source: &PolicySource, key: &str) -> &'static str {
         (PolicySource::Codelab, _) => CODELAB_LIST,
         (_, CMD_OVERRIDE) => BOOLEAN,
         (_, ENV_OVERRIDE) => LIST_OF_NAMES,
+        (_, CLIENTS) => LIST_OF_CLIENTS,
         _ => LIST,
     }
 }
 
-/// The forms of the default policy's keys. A policy of the owner's own may have keys of its own: what is a
+/// The forms of the keys of the project's own policies. A policy of the owner's own may have keys of its own: what is a
 /// list there must not be empty, and what is named like an allow-list must be one.
 fn approved(key: &str, value: &Value) -> Result<(), BaselineError> {
     if key == CMD_OVERRIDE {
@@ -156,7 +167,11 @@ fn approved(key: &str, value: &Value) -> Result<(), BaselineError> {
             other => Err(wrong(key, BOOLEAN, kind(other))),
         };
     }
-    let wanted = if key == ENV_OVERRIDE { LIST_OF_NAMES } else { LIST };
+    let wanted = match key {
+        ENV_OVERRIDE => LIST_OF_NAMES,
+        CLIENTS => LIST_OF_CLIENTS,
+        _ => LIST,
+    };
     match value {
         Value::Object(members) if members.contains_key("any") => match waiver_reason(value) {
             Some(_) => Ok(()),
@@ -195,9 +210,33 @@ fn well_formed(key: &str, at: usize, item: &Value) -> Result<(), BaselineError> 
         (DIGESTS, Value::String(digest)) if is_digest(digest) => Ok(()),
         (DIGESTS, Value::String(other)) => Err(wrong(&place, DIGEST, &printable(other))),
         (DIGESTS, other) => Err(wrong(&place, DIGEST, kind(other))),
+        (CLIENTS, Value::Object(client)) => well_pinned(&place, client),
+        (CLIENTS, other) => Err(wrong(&place, CLIENT, kind(other))),
         (_, Value::String(text)) if text.is_empty() => Err(wrong(&place, "a value", "an empty string")),
         (_, Value::Null) => Err(wrong(&place, "a value", "null")),
         _ => Ok(()),
+    }
+}
+
+/// One client, by the key that signed its image or by whose it is. Never by half of either.
+fn well_pinned(place: &str, client: &Map<String, Value>) -> Result<(), BaselineError> {
+    for (name, part) in client {
+        let wanted = if name == KEY_ID_OF { KEY_ID } else { "a text that is not empty" };
+        let fits = match part {
+            Value::String(text) if name == KEY_ID_OF => is_sha256(text),
+            Value::String(text) => !text.trim().is_empty(),
+            _ => false,
+        };
+        if !fits {
+            let got = part.as_str().map_or_else(|| kind(part).to_owned(), printable);
+            return Err(wrong(&format!("{place}.{}", printable(name)), wanted, &got));
+        }
+    }
+    let names: Vec<&str> = client.keys().map(String::as_str).filter(|name| *name != "label").collect();
+    match names.as_slice() {
+        [KEY_ID_OF] | [PROJECT_OF, ACCOUNT_OF] | [ACCOUNT_OF, PROJECT_OF] => Ok(()),
+        [] => Err(wrong(place, CLIENT, "neither")),
+        names => Err(wrong(place, CLIENT, &printable(&names.join(", ")))),
     }
 }
 
@@ -232,9 +271,12 @@ pub(crate) fn waiver_reason(value: &Value) -> Option<&str> {
 
 /// An OCI digest of the one algorithm that Confidential Space uses.
 pub(crate) fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| {
-        hex.len() == 64 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    })
+    text.strip_prefix("sha256:").is_some_and(is_sha256)
+}
+
+/// A SHA-256 as tokens write it: lower-case hexadecimal.
+pub(crate) fn is_sha256(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn wrong(key: &str, wanted: &'static str, got: &str) -> BaselineError {

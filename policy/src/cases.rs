@@ -1,6 +1,6 @@
 //! Cases: what a policy must come to on given claims, baseline and session. A folder of them is a policy's test.
 //!
-//! One JSON file a case, and `base.json` for the claims that they start from; `cases/README.md` says what a
+//! One JSON file a case, and `base.json` and `base-client.json` for the claims that they start from; `cases/README.md` says what a
 //! case holds. Unknown keys are refused, and so are rules that the policy does not have: a misspelt case must
 //! not pass.
 
@@ -18,8 +18,8 @@ use serde_json::{Map, Value, json};
 
 use crate::merge::merged;
 use crate::{
-    Baseline, CODELAB_BASELINE, DEFAULT_BASELINE, Evaluation, FactsForReading, Outcome, Policy, PolicyError,
-    PolicySource, Role,
+    Baseline, CLIENT_BASELINE, CODELAB_BASELINE, DEFAULT_BASELINE, Evaluation, FactsForReading, Outcome,
+    Policy, PolicyError, PolicySource, Role,
 };
 
 /// Longest file of a case, in bytes.
@@ -30,6 +30,9 @@ pub const MAX_CASES: usize = 10_000;
 
 /// Name of the file with the claims that every case starts from; without it they start from none.
 pub const BASE: &str = "base.json";
+
+/// Name of the same for the cases of [`Shipped::Client`]: a server's claims are not a client's.
+pub const CLIENT_BASE: &str = "base-client.json";
 
 /// Why a folder of cases cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +114,8 @@ pub enum Shipped {
     Default,
     /// [`PolicySource::Codelab`] with the baseline that ships with it.
     Codelab,
+    /// [`PolicySource::Client`] with the baseline that ships with it.
+    Client,
 }
 
 /// One rule or check that came out differently.
@@ -193,13 +198,17 @@ fn empty() -> Value {
     json!({})
 }
 
-/// The session of most cases: ten seconds after the `iat` of the project's own `base.json`.
-fn usual_session() -> Value {
+/// The session of most cases about this policy: ten seconds after the `iat` of the project's own bases.
+fn usual_session(policy: Option<Shipped>) -> Value {
+    let (audience, wire, role) = match policy {
+        Some(Shipped::Client) => ("usleep", 1, "client"),
+        _ => ("uwear", 0, "server"),
+    };
     json!({
         "nonce": "fiQuFll+1NL8Fri2nnjwIG1qTV7mnmy9aOWfM3A43s0=",
-        "audience": "uwear",
-        "wire": 0,
-        "role": "server",
+        "audience": audience,
+        "wire": wire,
+        "role": role,
         "now": 1_757_060_260,
     })
 }
@@ -214,7 +223,8 @@ impl Suite {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with(BASE) {
+            let is_base = path.ends_with(BASE) || path.ends_with(CLIENT_BASE);
+            if path.extension().is_some_and(|extension| extension == "json") && !is_base {
                 files.push(path);
             }
             if files.len() > MAX_CASES {
@@ -225,14 +235,16 @@ impl Suite {
             return Err(CasesError::None { path: folder.to_owned() });
         }
         files.sort();
-        let base_file = folder.join(BASE);
-        let base = match base_file.try_exists() {
-            Ok(false) => empty(),
-            _ => parsed(BASE, &read(&base_file)?)?,
+        let base = |name: &str| match folder.join(name).try_exists() {
+            Ok(false) => Ok(empty()),
+            _ => parsed(name, &read(&folder.join(name))?),
         };
+        let (of_servers, of_clients) = (base(BASE)?, base(CLIENT_BASE)?);
         let case = |path: &PathBuf| {
             let name = printable(&path.file_stem().unwrap_or_default().to_string_lossy());
-            Case::parse(&name, &base, &read(path)?)
+            let text: CaseText = parsed(&name, &read(path)?)?;
+            let base = if text.policy == Some(Shipped::Client) { &of_clients } else { &of_servers };
+            Case::of_text(&name, base, text)
         };
         Ok(Self { cases: files.iter().map(case).collect::<Result<_, _>>()? })
     }
@@ -252,12 +264,14 @@ impl Suite {
         };
         let default = shipped(PolicySource::Default, DEFAULT_BASELINE);
         let codelab = shipped(PolicySource::Codelab, CODELAB_BASELINE);
+        let client = shipped(PolicySource::Client, CLIENT_BASELINE);
         self.cases
             .iter()
             .map(|case| {
                 let policy = match case.text.policy {
                     Some(Shipped::Default) => default.as_ref(),
                     Some(Shipped::Codelab) => codelab.as_ref(),
+                    Some(Shipped::Client) => client.as_ref(),
                     None => Ok(given
                         .ok_or_else(|| case.malformed("it names no policy, and none was given to test"))?),
                 };
@@ -273,12 +287,15 @@ impl Case {
     /// # Errors
     /// [`CasesError::Malformed`] says what is wrong with it.
     pub fn parse(name: &str, base: &Value, text: &str) -> Result<Self, CasesError> {
-        let text: CaseText = parsed(name, text)?;
+        Self::of_text(name, base, parsed(name, text)?)
+    }
+
+    fn of_text(name: &str, base: &Value, text: CaseText) -> Result<Self, CasesError> {
         let malformed = |message: String| CasesError::Malformed { name: name.to_owned(), message };
         let Value::Object(claims) = merged(base, &text.input) else {
             return Err(malformed("wanted an object of claims as input, got something else".to_owned()));
         };
-        let session: Session = serde_json::from_value(merged(&usual_session(), &text.session))
+        let session: Session = serde_json::from_value(merged(&usual_session(text.policy), &text.session))
             .map_err(|error| malformed(format!("session: {}", printable(&error.to_string()))))?;
         let facts = FactsForReading {
             nonce: Some(Nonce::from_text(session.nonce)),

@@ -6,7 +6,7 @@
 //! session's nonce and exactly our audience. Undefined, non-boolean, error and timeout deny. A policy reaches
 //! neither network nor files, and runs within a time and an instruction limit.
 //!
-//! What does not: that the policy is a good one; [`PolicySource::Default`] is meant to be. Nor is the memory of
+//! What does not: that the policy is a good one; [`PolicySource::Default`] and [`PolicySource::Client`] are meant to be. Nor is the memory of
 //! a policy of the owner's own bounded in all: functions that take memory by a number are refused, but one that
 //! doubles a text or a list line by line takes what there is.
 //!
@@ -18,6 +18,34 @@
 //! assert_eq!(policy.rule_names().next(), Some("allow"));
 //! # Ok::<(), policy::PolicyError>(())
 //! ```
+//!
+//! In mutual mode the client proves itself as well, and the server judges it by a policy of its own.
+//! [`PolicySource::Client`] is the project's: it is the default policy, except that a client is known by the key that
+//! signed its image, or by project and service account, and never by a digest (two images cannot hold each other's
+//! digests). Its baseline lists them:
+//!
+//! ```
+//! use policy::{Baseline, Policy, PolicySource};
+//!
+//! # let key_id = "0f".repeat(32);
+//! # let (project, account) = ("their-project", "workload-sa@their-project.iam.gserviceaccount.com");
+//! let clients = serde_json::json!({"allowed_client": [
+//!     {"image_signature_key_id": key_id, "label": "whatever this key has signed"},
+//!     {"project_id": project, "service_account": account, "label": "whatever runs as this account"},
+//! ]});
+//! let baseline = Baseline::parse(policy::CLIENT_BASELINE)?.patched(&clients)?;
+//! let policy = Policy::compile(PolicySource::Client, baseline)?;
+//! assert!(policy.waivers().is_empty());
+//!
+//! // Any client that has a genuine token, image and operator unknown: said aloud, and shown by every report.
+//! let any = serde_json::json!({"allowed_client": {"any": true, "reason": "an open service"}});
+//! let open = policy.with_baseline(Baseline::parse(policy::CLIENT_BASELINE)?.patched(&any)?)?;
+//! assert_eq!(open.waivers()[0].key, "allowed_client");
+//! # Ok::<(), policy::PolicyError>(())
+//! ```
+//!
+//! The server then calls [`Policy::decide`] with [`SessionFacts`] of [`Role::Client`], wire version 1 and its own name
+//! as audience (`usleep` in the baseline that ships).
 
 mod baseline;
 mod calls;
@@ -60,3 +88,10 @@ pub const DEFAULT_BASELINE: &str = include_str!("../baseline.json");
 
 /// Text of the same under the codelab's key names, for [`PolicySource::Codelab`].
 pub const CODELAB_BASELINE: &str = include_str!("../codelab_baseline.json");
+
+/// Text of the client policy, by which a server judges a client that proves itself too (mutual mode).
+pub const CLIENT_POLICY: &str = include_str!("../client.rego");
+
+/// Text of the baseline that ships with it: it approves the mock launcher's UWear, for the walk-through, until the
+/// operator pins the client's own.
+pub const CLIENT_BASELINE: &str = include_str!("../client_baseline.json");

@@ -1,6 +1,6 @@
 //! Where a policy's text comes from, and the limits that it must keep before the parser sees it.
 
-use crate::{CODELAB_POLICY, DEFAULT_POLICY, PolicyError};
+use crate::{CLIENT_POLICY, CODELAB_POLICY, DEFAULT_POLICY, PolicyError};
 use attestation::printable;
 
 /// Longest policy text, in bytes.
@@ -24,6 +24,8 @@ pub enum PolicySource {
     Default,
     /// The codelab's, rule for rule, for those who must match it.
     Codelab,
+    /// The project's own for the other direction: the server judges a client that proves itself too.
+    Client,
     /// The data owner's own: package `confidential_space` with a boolean `allow`.
     Custom {
         /// Its name in reports and errors, usually that of its file.
@@ -39,6 +41,7 @@ impl PolicySource {
         match self {
             Self::Default => "confidential_space.rego".to_owned(),
             Self::Codelab => "codelab.rego".to_owned(),
+            Self::Client => "client.rego".to_owned(),
             Self::Custom { name, .. } => printable(name),
         }
     }
@@ -48,6 +51,7 @@ impl PolicySource {
         match self {
             Self::Default => DEFAULT_POLICY,
             Self::Codelab => CODELAB_POLICY,
+            Self::Client => CLIENT_POLICY,
             Self::Custom { text, .. } => text,
         }
     }

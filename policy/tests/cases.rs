@@ -23,17 +23,18 @@ fn default_policy() -> Policy {
 fn every_case_comes_out_as_wanted() {
     let suite = Suite::read(&folder()).unwrap();
     let results = suite.run(None).unwrap();
-    assert!(results.len() >= 100, "wanted at least 100 cases, got {}", results.len());
+    assert!(results.len() >= 200, "wanted at least 200 cases, got {}", results.len());
     let wrong: Vec<&CaseResult> = results.iter().filter(|result| !result.passed()).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn every_rule_of_both_policies_has_a_case_in_which_it_alone_fails_and_one_in_which_it_holds() {
+fn every_rule_of_each_policy_has_a_case_in_which_it_alone_fails_and_one_in_which_it_holds() {
     let suite = Suite::read(&folder()).unwrap();
     for (shipped, source, baseline) in [
         (Shipped::Default, PolicySource::Default, policy::DEFAULT_BASELINE),
         (Shipped::Codelab, PolicySource::Codelab, policy::CODELAB_BASELINE),
+        (Shipped::Client, PolicySource::Client, policy::CLIENT_BASELINE),
     ] {
         let policy = Policy::compile(source, Baseline::parse(baseline).unwrap()).unwrap();
         let of_policy: Vec<&Case> =
