@@ -90,7 +90,7 @@ pub fn init(format: Format, filter: Filter) {
         Box::new(as_text(filter, coloured, io::stderr))
     };
     let _ = tracing::subscriber::set_global_default(subscriber);
-    report_panics();
+    hardening::report_panics(|place| tracing::error!(place, "a session panicked"));
 }
 
 /// Log lines as JSON, to `writer`.
@@ -109,14 +109,6 @@ where
 {
     let layer = tracing_subscriber::fmt::layer().with_ansi(coloured).with_target(false);
     Registry::default().with(layer.log_internal_errors(false).with_writer(writer).with_filter(filter.0))
-}
-
-/// A panic is logged by its place alone: its words may quote what was being worked on.
-fn report_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-        tracing::error!(place, "a session panicked");
-    }));
 }
 
 /// One JSON object for each event, with the field names of Cloud Logging's structured logs

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// Whatever is freed is wiped, also by libraries.
+#[global_allocator]
+static ALLOCATOR: hardening::WipingAllocator = hardening::WIPING_ALLOCATOR;
+
 /// Analyses sleep data inside a Confidential Space VM
 ///
 /// Without a command it serves, see usleep serve --help: it proves itself to each client with an
@@ -26,6 +30,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Err(error) = hardening::begin() {
+        let _ = writeln!(io::stderr(), "usleep: {error}");
+        return ExitCode::FAILURE;
+    }
     let CommandLine { command, serve } = CommandLine::parse();
     let ended = match command.unwrap_or(Command::Serve(serve)) {
         Command::Serve(arguments) => {

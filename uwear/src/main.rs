@@ -20,7 +20,15 @@ use serde::Serialize;
 
 use crate::cli::{Command, CommandLine};
 
+/// Whatever is freed is wiped, also by libraries.
+#[global_allocator]
+static ALLOCATOR: hardening::WipingAllocator = hardening::WIPING_ALLOCATOR;
+
 fn main() -> ExitCode {
+    if let Err(error) = hardening::begin() {
+        let _ = writeln!(io::stderr(), "uwear: {error}");
+        return ExitCode::FAILURE;
+    }
     let CommandLine { command, release } = CommandLine::parse();
     let ended = match command {
         None => release::run(&release),
