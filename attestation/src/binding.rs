@@ -9,7 +9,6 @@
 
 use std::fmt;
 
-use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -45,7 +44,11 @@ impl Nonce {
     ) -> Result<Self, E> {
         let mut keying_material = Zeroizing::new([0; EXPORTER_BYTES]);
         export(&mut keying_material, EXPORTER_LABEL, None)?;
-        Ok(Self(STANDARD.encode(digest::digest(&digest::SHA256, &*keying_material))))
+        Ok(Self::of_hash(&crate::chain::sha256(&*keying_material)))
+    }
+
+    pub(crate) fn of_hash(hash: &[u8; 32]) -> Self {
+        Self(STANDARD.encode(hash))
     }
 
     /// Takes a nonce that a person wants to find in a token, for looking at tokens offline.

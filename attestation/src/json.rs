@@ -118,6 +118,9 @@ pub(crate) struct Name<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 pub(crate) enum Outline<'a> {
     Text(Cow<'a, str>),
     Array(Vec<Outline<'a>>),
+    Boolean(bool),
+    /// Written without sign, fraction and exponent, and fits into 64 bits.
+    Whole(u64),
     Other(&'static str),
 }
 
@@ -126,6 +129,8 @@ impl Outline<'_> {
         match self {
             Self::Text(_) => "a string",
             Self::Array(_) => "an array",
+            Self::Boolean(_) => "a boolean",
+            Self::Whole(_) => "a number",
             Self::Other(kind) => kind,
         }
     }
@@ -146,20 +151,20 @@ impl<'de> Visitor<'de> for OutlineVisitor {
         f.write_str("any JSON")
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Outline::Other("a boolean"))
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(Outline::Boolean(value))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Outline::Other("a number"))
+        Ok(Outline::Other("a negative number"))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Outline::Other("a number"))
+    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
+        Ok(Outline::Whole(value))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Outline::Other("a number"))
+        Ok(Outline::Other("a number with a fraction or an exponent"))
     }
 
     fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {

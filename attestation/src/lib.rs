@@ -27,7 +27,9 @@ mod key_usage;
 pub mod message;
 mod printable;
 mod report;
+mod role;
 mod token;
+pub mod v1;
 mod verify;
 
 pub use binding::{EXPORTER_BYTES, EXPORTER_LABEL, NONCE_CHARS, Nonce};
@@ -38,5 +40,6 @@ pub use inspect::{Unverified, decode_unverified};
 pub use message::{Phi, Token};
 pub use printable::{MAX_PRINTABLE_CHARS, printable};
 pub use report::{CheckOutcome, Report};
+pub use role::Role;
 pub use token::{ALGORITHM, UnverifiedToken, X5C_CERTIFICATES};
 pub use verify::{Expectation, GOOGLE_ISSUER, VerifiedToken, Verifier, verify_compact_rs256, verify_rs256};

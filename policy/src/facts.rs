@@ -1,39 +1,12 @@
 //! What the relying party knows of its session, and the input that rules see: claims and `input.session`.
 
-use std::fmt;
-
-use attestation::Nonce;
+use attestation::{Nonce, Role};
 use regorus::Value as Rego;
 use rustls_pki_types::UnixTime;
 use serde_json::{Map, Value};
 
 /// The key under which the session's facts stand in the input. A token that has a claim of this name is refused.
 pub(crate) const SESSION: &str = "session";
-
-/// Which end of the session the attester is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It accepted the connection.
-    Server,
-    /// It opened the connection.
-    Client,
-}
-
-impl Role {
-    /// The name that rules see as `input.session.role`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Server => "server",
-            Self::Client => "client",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What a decision rests on besides the token.
 #[derive(Clone, Debug, PartialEq, Eq)]

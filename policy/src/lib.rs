@@ -63,6 +63,7 @@ mod merge;
 mod reads;
 mod source;
 
+pub use attestation::Role;
 pub use baseline::{Baseline, DigestNote, MAX_BASELINE_BYTES, Waiver};
 pub use check::{Checked, Finding, Severity, check};
 pub use compile::Policy;
@@ -70,7 +71,7 @@ pub use decision::{Allowance, Decision, Denied, Evaluation, Outcome, RuleOutcome
 pub use difference::{Change, Effect};
 pub use error::{BaselineError, PolicyError};
 pub use explain::{Explained, MAX_SHOWN_VALUES, Read, Shown};
-pub use facts::{FactsForReading, Role, SessionFacts};
+pub use facts::{FactsForReading, SessionFacts};
 pub use source::{MAX_POLICY_BYTES, PolicySource};
 
 /// The package in which a policy's rules live.
