@@ -60,6 +60,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The member `v`, which comes first: what belongs to another version need not have the keys of this one.
+    pub(super) fn version(&mut self, wanted: u64) -> Result<(), MessageError> {
+        match self.whole("v")? {
+            got if got == wanted => Ok(()),
+            got => Err(MessageError::Version { message: self.message, got }),
+        }
+    }
+
     pub(super) fn bytes(&mut self, key: &'static str) -> Result<Vec<u8>, MessageError> {
         let text = self.text(key)?;
         STANDARD.decode(text.as_bytes()).map_err(|_| MessageError::Encoding { message: self.message, key })

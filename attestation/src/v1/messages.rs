@@ -58,10 +58,7 @@ impl Hello {
     /// [`MessageError`]; [`MessageError::Version`] for a hello of another version.
     pub fn parse(text: &str) -> Result<Self, MessageError> {
         let mut fields = Fields::parse("hello", MAX_HELLO_BYTES, text)?;
-        let version = fields.whole("v")?;
-        if version != VERSION {
-            return Err(MessageError::Version { message: "hello", got: version });
-        }
+        fields.version(VERSION)?;
         let hello = Self {
             client_nonce: HelloNonce::from_bytes(fields.hash("client_nonce")?),
             attest: fields.boolean("attest")?,

@@ -16,6 +16,8 @@
 
 mod commitment;
 mod error;
+mod evidence;
+mod evidence_report;
 mod fields;
 mod messages;
 mod proof;
@@ -25,6 +27,8 @@ mod tree;
 
 pub use commitment::{COMMITMENT_KEY_BYTES, Commit, Commitment, CommitmentKey};
 pub use error::{MessageError, RandomError};
+pub use evidence::{Evidence, MAX_EVIDENCE_BYTES};
+pub use evidence_report::{Contents, EvidenceCheck, EvidenceOutcome, EvidenceReport};
 pub use messages::{Attestation, ClientAttestation, End, Hello};
 pub use proof::{InclusionProof, ProofError};
 pub use receipt::{ExpectedReceipt, Receipt, ReceiptError, SignedReceipt};

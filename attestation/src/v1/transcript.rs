@@ -84,7 +84,11 @@ impl SessionBinding {
     ) -> Result<Self, E> {
         let mut exporter = Zeroizing::new([0; 32]);
         export(&mut exporter, EXPORTER_LABEL, None)?;
-        Ok(Self { exporter, spki_sha256: sha256(server_spki_der) })
+        Ok(Self::of_parts(&exporter, server_spki_der))
+    }
+
+    pub(super) fn of_parts(exporter: &Zeroizing<[u8; 32]>, server_spki_der: &[u8]) -> Self {
+        Self { exporter: exporter.clone(), spki_sha256: sha256(server_spki_der) }
     }
 
     /// The transcript in which `role` attests.
