@@ -50,7 +50,12 @@ impl Token {
 
     /// SHA-256 of the whole token in hex, to name it in logs and reports.
     pub fn sha256(&self) -> String {
-        hex::encode(crate::chain::sha256(self.0.as_bytes()))
+        hex::encode(self.digest())
+    }
+
+    /// SHA-256 of the whole token, as a receipt carries it.
+    pub fn digest(&self) -> [u8; 32] {
+        crate::chain::sha256(self.0.as_bytes())
     }
 }
 
