@@ -39,10 +39,14 @@ pub const WIPING_ALLOCATOR: WipingAllocator = ZeroAlloc(System);
 #[non_exhaustive]
 pub enum NotHardened {
     /// Core dumps stay possible.
-    #[error("core dumps cannot be turned off: {0}; allow setrlimit(RLIMIT_CORE) in the sandbox that runs this program")]
+    #[error(
+        "core dumps cannot be turned off: {0}; allow setrlimit(RLIMIT_CORE) in the sandbox that runs this program"
+    )]
     CoreDumps(rustix::io::Errno),
     /// The process can still be traced and read by its user.
-    #[error("the process can still be traced: {0}; allow prctl(PR_SET_DUMPABLE) in the sandbox that runs this program")]
+    #[error(
+        "the process can still be traced: {0}; allow prctl(PR_SET_DUMPABLE) in the sandbox that runs this program"
+    )]
     Dumpable(rustix::io::Errno),
 }
 
