@@ -1,4 +1,5 @@
-//! Client of the Confidential Space launcher's Unix socket, behind one trait, [`TokenSource`].
+//! Client of the Confidential Space launcher's Unix socket, behind one trait, [`TokenSource`], and the
+//! [`TokenDesk`], which asks one for everybody: batches, at a bounded rate, again where that helps.
 //!
 //! What a [`Token`] from here is: at most [`MAX_TOKEN_BYTES`](attestation::message::MAX_TOKEN_BYTES)
 //! long, three base64url segments, with a certificate chain in its header. What it is *not*: verified.
@@ -8,6 +9,7 @@
 //! longest token; dropping the future closes the connection and leaves nothing behind.
 
 mod client;
+mod desk;
 mod error;
 mod request;
 
@@ -16,6 +18,10 @@ use std::sync::Arc;
 
 pub use attestation::Token;
 pub use client::{DEFAULT_SOCKET, DEFAULT_TIMEOUT, Launcher};
+pub use desk::{
+    BatchSizes, DEFAULT_TOKENS_PER_SECOND, DeskError, DeskOptions, Failure, FailureCounts, Share, Snapshot,
+    TOKENS_PER_SECOND, TokenDesk,
+};
 pub use error::{LauncherError, MAX_STATUS_TEXT_BYTES, Progress};
 pub use request::{AUDIENCE_BYTES, NONCE_BYTES, RequestError, TokenRequest};
 
@@ -23,7 +29,7 @@ pub use request::{AUDIENCE_BYTES, NONCE_BYTES, RequestError, TokenRequest};
 ///
 /// Asking costs a hardware quote and a call to the attestation service, whose quota is small
 /// (5 requests a second for one project and region), and peers can cause it: callers bound how often
-/// they ask.
+/// they ask, or ask a [`TokenDesk`], which does.
 pub trait TokenSource: Send + Sync + 'static {
     /// Asks for a fresh token over the audience and nonce of `request`.
     ///

@@ -60,9 +60,7 @@ impl TokenRequest {
     /// refuse it after the quote is already taken.
     pub fn pki(audience: impl Into<String>, nonce: &str) -> Result<Self, RequestError> {
         let audience = audience.into();
-        if !AUDIENCE_BYTES.contains(&audience.len()) {
-            return Err(RequestError::AudienceLength { got: audience.len() });
-        }
+        check_audience(&audience)?;
         if !NONCE_BYTES.contains(&nonce.len()) {
             return Err(RequestError::NonceLength { got: nonce.len() });
         }
@@ -79,6 +77,12 @@ impl TokenRequest {
         let [nonce] = &self.nonces;
         nonce
     }
+}
+
+/// Whether the service takes an audience of this length.
+pub(crate) fn check_audience(audience: &str) -> Result<(), RequestError> {
+    let got = audience.len();
+    if AUDIENCE_BYTES.contains(&got) { Ok(()) } else { Err(RequestError::AudienceLength { got }) }
 }
 
 #[cfg(test)]
