@@ -2,10 +2,10 @@
 //!
 //! The first byte keeps leaves and nodes apart, so that no inner node can be passed off as a leaf (RFC 9162 §2.1.1).
 //!
-//! It is our own, a screen of code, since no maintained crate fits: `ct-merkle` 0.3 has the right tree, but hashes through the
-//! `digest` crate's traits, which would bring a second implementation of SHA-256 into what ships beside aws-lc's, keeps all
-//! entries to prove one, and panics on a proof whose size is over 2^63; `rs_merkle` has no domain separation and
-//! another shape for odd numbers; `merkle-log` and its like are append-only stores.
+//! It is our own, a screen of code. Of the maintained crates `ct-merkle` 0.3 has this very tree, but hashes through the traits
+//! of `digest`: with `sha2` what ships would have a second SHA-256 beside aws-lc's, and a wrapper of aws-lc's is as long as
+//! the tree. It also calls itself unaudited, and panics on a size over 2^63, so the bounds in `proof.rs` would be needed all the
+//! same. `rs_merkle` does not keep leaves and nodes apart.
 
 use super::proof::{InclusionProof, Position};
 use super::sha256_of;
