@@ -15,6 +15,11 @@ pub const MOCK_PROJECT_ID: &str = "mock-usleep-project";
 /// The service account the mock's VM claims to run as.
 pub const MOCK_SERVICE_ACCOUNT: &str = "workload-sa@mock-usleep-project.iam.gserviceaccount.com";
 
+/// What makes the default claims those of a UWear that runs in Confidential Space too: a merge patch, the text of
+/// `claims/uwear.json`, for `--claims` and [`Builder::claims`](crate::Builder::claims). Its image digest is the SHA-256
+/// of the ASCII text `mock-launcher: uwear`; nobody has signed that image.
+pub const UWEAR_CLAIMS: &str = include_str!("../claims/uwear.json");
+
 /// The issuer of every token of Google's attestation service.
 pub const ISSUER: &str = "https://confidentialcomputing.googleapis.com";
 
@@ -193,6 +198,17 @@ mod tests {
     fn the_mock_image_digest_is_that_of_its_text() {
         let digest = hex::encode(Sha256::digest(b"mock-launcher: usleep"));
         assert_eq!(MOCK_IMAGE_DIGEST, format!("sha256:{digest}"));
+    }
+
+    #[test]
+    fn the_claims_of_uwear_replace_all_that_is_usleeps() {
+        let mut claims = default_claims("usleep", &[], 0);
+        merge(&mut claims, &serde_json::from_str(UWEAR_CLAIMS).unwrap());
+        let json = String::from_utf8(to_json(&claims)).unwrap();
+        assert_eq!(json.matches("usleep").collect::<Vec<_>>(), ["usleep"], "the audience alone: {json}");
+        let digest = hex::encode(Sha256::digest(b"mock-launcher: uwear"));
+        assert_eq!(claims["submods"]["container"]["image_digest"], format!("sha256:{digest}"));
+        assert_eq!(claims["submods"]["container"]["env_override"], json!({ "remote_ip_addr": "127.0.0.1" }));
     }
 
     #[test]

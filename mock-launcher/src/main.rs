@@ -36,7 +36,8 @@ struct Options {
     /// JSON file of claims to change: merged into the default ones, null removes
     ///
     /// A merge patch (RFC 7396), for instance
-    /// {"submods":{"container":{"image_digest":"sha256:…"}},"dbgstat":"enabled"}.
+    /// {"submods":{"container":{"image_digest":"sha256:…"}},"dbgstat":"enabled"}. claims/uwear.json in this program's
+    /// source makes it the launcher of a UWear, for mutual mode.
     #[arg(long, value_name = "FILE", env = "MOCK_LAUNCHER_CLAIMS")]
     claims: Option<PathBuf>,
 
