@@ -58,16 +58,8 @@ impl Judge {
 
 pub(crate) fn judge(acceptance: &Acceptance) -> Result<Judge, Failure> {
     let verifier = Verifier::new(anchors(&acceptance.root)?, Expectation::default());
-    let (baseline, baseline_name) = baseline(acceptance.baseline.as_deref())?;
-    let source = policy_source(&acceptance.policy)?;
-    let policy_name = source.name();
-    let policy = Policy::compile(source, baseline).map_err(|error| match &error {
-        policy::PolicyError::Baseline(_) => Failure::usage(
-            format!("{baseline_name}: {error}"),
-            "see policy/baseline.json for the form of each key",
-        ),
-        _ => Failure::usage(error.to_string(), "see policy/confidential_space.rego for a policy that works"),
-    })?;
+    let Compiled { policy, policy_name, baseline_name } =
+        compiled(&acceptance.policy, acceptance.baseline.as_deref())?;
     Ok(Judge {
         verifier,
         policy,
@@ -76,6 +68,27 @@ pub(crate) fn judge(acceptance: &Acceptance) -> Result<Judge, Failure> {
         baseline_name,
         audience: acceptance.audience.clone(),
     })
+}
+
+/// A policy with its baseline, and how the owner named them.
+pub(crate) struct Compiled {
+    pub(crate) policy: Policy,
+    pub(crate) policy_name: String,
+    pub(crate) baseline_name: String,
+}
+
+pub(crate) fn compiled(policy: &Path, baseline_file: Option<&Path>) -> Result<Compiled, Failure> {
+    let (baseline, baseline_name) = baseline(baseline_file)?;
+    let source = policy_source(policy)?;
+    let policy_name = source.name();
+    let policy = Policy::compile(source, baseline).map_err(|error| match &error {
+        policy::PolicyError::Baseline(_) => Failure::usage(
+            format!("{baseline_name}: {error}"),
+            "see policy/baseline.json for the form of each key",
+        ),
+        _ => Failure::usage(error.to_string(), "see policy/confidential_space.rego for a policy that works"),
+    })?;
+    Ok(Compiled { policy, policy_name, baseline_name })
 }
 
 pub(crate) fn anchors(files: &[PathBuf]) -> Result<Anchors, Failure> {

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use policy::cases::{CasesError, Suite};
-use policy::{Policy, PolicyError};
 
-use super::{TestArguments, counted};
+use super::{TestArguments, UnderTest, counted};
 use crate::cli::Format;
 use crate::exit::{Exit, Failure};
 use crate::load::{self, shown};
@@ -25,7 +24,9 @@ pub(super) fn run(arguments: &TestArguments) -> Result<Exit, Failure> {
             "leave `policy` out of the cases that are about the policy under test, or leave --policy out",
         ));
     }
-    let policy = needed.then(|| policy(arguments)).transpose()?;
+    let UnderTest { policy, baseline } = &arguments.under_test;
+    let policy = needed.then(|| load::compiled(policy, baseline.as_deref())).transpose()?;
+    let policy = policy.map(|compiled| compiled.policy);
     let results = suite.run(policy.as_ref()).map_err(|error| unusable(&error))?;
 
     let mut printer = Printer::new(Format::Text);
@@ -50,18 +51,6 @@ pub(super) fn run(arguments: &TestArguments) -> Result<Exit, Failure> {
     }
     printer.line(format_args!("{BAD}{} failed{BAD:#}, {passed} passed", counted(failed.len(), "case")));
     Ok(Exit::NotAcceptable)
-}
-
-fn policy(arguments: &TestArguments) -> Result<Policy, Failure> {
-    let (baseline, baseline_name) = load::baseline(arguments.under_test.baseline.as_deref())?;
-    let source = load::policy_source(&arguments.under_test.policy)?;
-    Policy::compile(source, baseline).map_err(|error| match &error {
-        PolicyError::Baseline(_) => Failure::usage(
-            format!("{baseline_name}: {error}"),
-            "see policy/baseline.json for the form of each key",
-        ),
-        _ => Failure::usage(error.to_string(), "see policy/confidential_space.rego for a policy that works"),
-    })
 }
 
 fn unusable(error: &CasesError) -> Failure {
