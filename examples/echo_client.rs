@@ -11,7 +11,7 @@ use std::error::Error;
 use attestation::{Anchors, Expectation, Phi, Verifier};
 use policy::{Baseline, Policy, PolicySource};
 use rustls_pki_types::UnixTime;
-use session::{Endpoint, Limits};
+use session::{ConnectOptions, Endpoint};
 use zeroize::Zeroizing;
 
 /// Whom the token must be made for: ourselves.
@@ -33,11 +33,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     // 1. TLS 1.3 and a websocket, to somebody who has proven nothing yet.
     let endpoint: Endpoint = address.parse()?;
-    let connected = session::connect(&endpoint, &Limits::default()).await?;
+    let connected = session::connect(&endpoint, &ConnectOptions::default()).await?;
     // 2. The token: authentic and valid now?
-    let (connected, token) = connected.receive_token().await?;
+    let presented = connected.receive_token().await?;
     let now = UnixTime::now();
-    let attested = match connected.attest(&verifier, &token, now) {
+    let attested = match presented.attest(&verifier, now) {
         Ok(attested) => attested,
         Err(unproven) => {
             let reason = unproven.error.to_string();

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::Phi;
-use launcher::Launcher;
-use session::server::{PhiInvalid, Reply};
+use launcher::{DeskOptions, Launcher, TokenDesk};
+use session::server::{About, PhiInvalid, Reply};
 use session::{Identity, Limits, Server, Workload};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,11 @@ impl Workload for Echo {
         let text = std::str::from_utf8(phi.expose()).map_err(|_| PhiInvalid("wanted UTF-8".to_owned()))?;
         Ok(Reply::new(Zeroizing::new(text.to_uppercase())))
     }
+
+    /// What the receipt of each session says of the server.
+    fn about(&self) -> About {
+        About { rules: "upper case".to_owned(), program: "echo_server 1".to_owned() }
+    }
 }
 
 #[tokio::main]
@@ -40,9 +45,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("wanted two arguments: the launcher's socket, and the address to listen on".into());
     };
 
-    // Tokens come from the launcher, are made for the audience "echo", and are bound to each session.
-    let source = Arc::new(Launcher::new(socket));
-    let server = Server::new(Identity::generate()?, source, "echo", Echo, Limits::default())?;
+    // Tokens come from the launcher, are made for the audience "echo", and are bound to each session; sessions that
+    // come at the same moment share one.
+    let desk = TokenDesk::new(Arc::new(Launcher::new(socket)), DeskOptions::default());
+    let server = Server::new(Identity::generate()?, desk, "echo", Echo, Limits::default())?;
     let listener = TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
 

@@ -16,11 +16,11 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use attestation::{Nonce, Phi, Token};
-use launcher::{LauncherError, TokenFuture, TokenRequest, TokenSource};
+use launcher::{DeskOptions, LauncherError, TokenDesk, TokenFuture, TokenRequest, TokenSource};
 use mock_launcher::claims::default_claims;
 use policy::{Baseline, DEFAULT_BASELINE, Policy, PolicySource};
-use session::server::{PhiInvalid, Reply, Workload};
-use session::{Endpoint, Identity, Limits, Server, tls};
+use session::server::{About, PhiInvalid, Reply, Workload};
+use session::{ConnectOptions, Endpoint, Identity, Limits, Server, Wire, tls};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -112,7 +112,9 @@ impl World {
 async fn serve(source: Source, received: &Arc<Mutex<Vec<Vec<u8>>>>) -> SocketAddr {
     let workload = Recording(Arc::clone(received));
     let identity = Identity::generate().unwrap();
-    let server = Server::new(identity, Arc::new(source), "uwear", workload, limits()).unwrap();
+    let options = DeskOptions { tokens_per_second: 10_000.0, ..DeskOptions::default() };
+    let desk = TokenDesk::new(Arc::new(source), options);
+    let server = Server::new(identity, desk, "uwear", workload, limits()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(server.serve(listener, CancellationToken::new(), Duration::ZERO));
@@ -151,16 +153,20 @@ impl Workload for Recording {
             _ => Err(PhiInvalid("top level".to_owned())),
         }
     }
+
+    fn about(&self) -> About {
+        About { rules: "none".to_owned(), program: "fuzzing".to_owned() }
+    }
 }
 
 /// The client under test, and what the evil server saw of it.
 async fn client(world: &World, flags: u8, rest: &[u8]) -> bool {
     let endpoint: Endpoint = world.evil.local_addr().unwrap().to_string().parse().unwrap();
-    let limits = limits();
+    let options = ConnectOptions { limits: limits(), wire: Wire::V0, ..ConnectOptions::default() };
     let release = async {
-        let connected = session::connect(&endpoint, &limits).await.ok()?;
-        let (connected, token) = connected.receive_token().await.ok()?;
-        let attested = match connected.attest(&FORGE.verifier, &token, now()) {
+        let connected = session::connect(&endpoint, &options).await.ok()?;
+        let presented = connected.receive_token().await.ok()?;
+        let attested = match presented.attest(&FORGE.verifier, now()) {
             Ok(attested) => attested,
             Err(unproven) => {
                 unproven.close().await;

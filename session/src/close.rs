@@ -16,6 +16,14 @@ pub enum Close {
     Draining,
     /// A message of the wrong type. 1003.
     Type,
+    /// The client's hello is none. 1008.
+    Hello,
+    /// The client's hello is of a version that the server does not know. 1008.
+    Version,
+    /// The server serves only clients that prove themselves, and this one does not offer to. 1008.
+    ClientAttestationRequired,
+    /// The server refuses the client's token, whichever check failed. 1008.
+    ClientRefused,
     /// The client refuses the server's token, whichever check failed. 1008.
     Refused,
     /// The server cannot use the PHI. 1008.
@@ -36,6 +44,10 @@ impl Close {
             Self::Done => (1000, ""),
             Self::Draining => (1001, "draining"),
             Self::Type => (1003, "type"),
+            Self::Hello => (1008, "hello"),
+            Self::Version => (1008, "version"),
+            Self::ClientAttestationRequired => (1008, "client-attestation-required"),
+            Self::ClientRefused => (1008, "client-refused"),
             Self::Refused => (1008, "refused"),
             Self::PhiInvalid => (1008, "phi-invalid"),
             Self::TooSlow => (1008, "too-slow"),

@@ -4,8 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use attestation::printable;
+use attestation::v1::RandomError;
 use rustls::{AlertDescription, PeerIncompatible};
 use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
+
+use crate::link::LinkError;
 
 /// Why no connection came about. Nothing was sent but the handshake.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,18 @@ pub enum ConnectError {
     /// TLS failed in another way.
     #[error("TLS failed: {0}")]
     Tls(String),
+    /// The server does not know wire version 1, and nothing less will do.
+    #[error("the server does not speak wire version 1")]
+    NoVersion1,
+    /// Mutual attestation was required, and version 1, which alone has it, was ruled out.
+    #[error("mutual attestation needs wire version 1: wanted both or neither, got version 0 alone")]
+    Contradiction,
+    /// No random bytes for this session's own nonce.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The websocket was gone before the hello of version 1.
+    #[error("the hello could not be sent: {0}")]
+    Hello(LinkError),
     /// HTTP 503: no room now.
     #[error("the server is busy (HTTP 503)")]
     Busy {
@@ -103,6 +119,10 @@ impl ConnectError {
         use tungstenite::Error;
         match error {
             Error::Io(error) => Self::from_tls_io(error),
+            // RFC 6455 §4.1: a server that knows none of what was offered leaves the header out.
+            Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(SubProtocolError::NoSubProtocol)) => {
+                Self::NoVersion1
+            }
             Error::Http(response) => {
                 let status = response.status();
                 let retry_after = response.headers().get("retry-after");

@@ -18,6 +18,7 @@ does_not_compile! {
     a_stage_cloned_or_defaulted
     a_stage_made_by_hand
     a_stage_used_twice
+    a_token_of_the_callers_choice
     a_verified_token_cloned_or_defaulted
     a_verified_token_made_by_hand
     an_allowance_cloned_or_defaulted
@@ -25,6 +26,8 @@ does_not_compile! {
     an_allowance_given_twice
     an_allowance_made_by_hand
     decide_without_a_token
+    phi_before_the_client_is_approved
+    release_after_a_refused_proof
     release_after_a_refusal
     release_without_a_decision
     release_without_a_token

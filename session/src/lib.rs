@@ -9,11 +9,11 @@
 //! #     verifier: attestation::Verifier, policy: policy::Policy, phi: attestation::Phi,
 //! # ) -> Result<(), Box<dyn std::error::Error>> {
 //! use rustls::pki_types::UnixTime;
-//! use session::{Limits, connect};
+//! use session::{ConnectOptions, connect};
 //!
-//! let connected = connect(&"203.0.113.9".parse()?, &Limits::default()).await?;
-//! let (connected, token) = connected.receive_token().await?;
-//! let attested = match connected.attest(&verifier, &token, UnixTime::now()) {
+//! let connected = connect(&"203.0.113.9".parse()?, &ConnectOptions::default()).await?;
+//! let presented = connected.receive_token().await?;
+//! let attested = match presented.attest(&verifier, UnixTime::now()) {
 //!     Ok(attested) => attested,
 //!     Err(unproven) => return Ok(unproven.close().await),
 //! };
@@ -37,11 +37,13 @@ mod limits;
 mod link;
 pub mod server;
 pub mod tls;
+mod wire;
 
-pub use client::{Endpoint, WIRE_VERSION, connect};
+pub use client::{Attest, ConnectOptions, Endpoint, connect};
 pub use close::Close;
 pub use connect_error::ConnectError;
 pub use identity::{Identity, IdentityError};
 pub use limits::Limits;
 pub use link::LinkError;
 pub use server::{Server, Workload};
+pub use wire::{WIRE_VERSION, Wire, WireError};

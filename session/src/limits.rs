@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use attestation::message::{MAX_PHI_BYTES, MAX_RESULT_BYTES, MAX_TOKEN_BYTES};
+use attestation::message::{MAX_PHI_BYTES, MAX_RESULT_BYTES};
+use attestation::v1::{MAX_ATTESTATION_BYTES, MAX_HELLO_BYTES, MAX_RECEIPT_BYTES};
 
 /// What a peer can make us hold, and for how long. The defaults are the protocol's; both ends use those
 /// that concern them.
@@ -21,16 +22,25 @@ pub struct Limits {
     pub attestation: Duration,
     /// Longest message that carries a token, in bytes: the token and what wire version 1 adds.
     pub attestation_bytes: usize,
+    /// Wire version 1: from the upgrade to the last byte of the client's hello.
+    pub hello: Duration,
+    /// Longest hello in bytes.
+    pub hello_bytes: usize,
+    /// Wire version 1, where the client proves itself too: from the server's token to the last byte of the client's. In
+    /// it the client verifies the one and asks its own launcher for the other.
+    pub mutual: Duration,
     /// From the token to the first byte of PHI.
     pub phi_first_byte: Duration,
     /// From the token to the last byte of PHI. Also how long the client takes at most to send it.
     pub phi: Duration,
     /// Longest PHI message in bytes.
     pub phi_bytes: usize,
-    /// How long the client waits for the result.
+    /// How long the client waits for the result, and in wire version 1 for the receipt that follows it.
     pub result: Duration,
     /// Longest result in bytes.
     pub result_bytes: usize,
+    /// Longest receipt in bytes.
+    pub receipt_bytes: usize,
     /// The websocket's closing handshake.
     pub close: Duration,
     /// TLS handshakes and upgrades under way at the server; above it accepting pauses.
@@ -57,12 +67,16 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             launcher: Duration::from_secs(12),
             attestation: Duration::from_secs(15),
-            attestation_bytes: MAX_TOKEN_BYTES + 4 * 1024,
+            attestation_bytes: MAX_ATTESTATION_BYTES,
+            hello: Duration::from_secs(5),
+            hello_bytes: MAX_HELLO_BYTES,
+            mutual: Duration::from_secs(20),
             phi_first_byte: Duration::from_secs(10),
             phi: Duration::from_secs(30),
             phi_bytes: MAX_PHI_BYTES,
             result: Duration::from_secs(30),
             result_bytes: MAX_RESULT_BYTES,
+            receipt_bytes: MAX_RECEIPT_BYTES,
             close: Duration::from_secs(2),
             handshakes: 512,
             connections: 10_000,

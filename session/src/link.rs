@@ -51,9 +51,43 @@ pub enum LinkError {
         /// What came.
         got: &'static str,
     },
+    /// The peer sent a message of the right type that is not what this stage expects.
+    #[error("malformed message: wanted {wanted}, got {got}")]
+    Malformed {
+        /// What this stage expects.
+        wanted: &'static str,
+        /// What is wrong with what came; safe to show.
+        got: String,
+    },
+    /// The ends do not agree on whether the client proves itself too (wire version 1).
+    #[error("mutual attestation: wanted {wanted}, got {got}")]
+    Mutual {
+        /// What this end has said.
+        wanted: &'static str,
+        /// What the other end has answered.
+        got: &'static str,
+    },
     /// The peer broke the websocket protocol or TLS.
     #[error("the other end broke the protocol: {0}")]
     Protocol(String),
+}
+
+impl LinkError {
+    /// A message that is not what it must be, and why. The reason quotes no value of it.
+    pub(crate) fn malformed(wanted: &'static str, error: &attestation::v1::MessageError) -> Self {
+        Self::Malformed { wanted, got: printable(&error.to_string()) }
+    }
+
+    /// What a peer is told of it.
+    pub(crate) fn close(&self) -> Close {
+        match self {
+            Self::TooLarge { .. } => Close::TooBig,
+            Self::Timeout { .. } => Close::TooSlow,
+            Self::WrongType { .. } | Self::Malformed { .. } | Self::Protocol(_) => Close::Type,
+            Self::Mutual { .. } => Close::Refused,
+            Self::Closed { .. } | Self::Ended => Close::Done,
+        }
+    }
 }
 
 struct Seconds(Duration);
@@ -99,6 +133,9 @@ impl Deadline {
 /// Control frames that are read past in one look at a peer, so that one who sends nothing else cannot hold us up.
 const CONTROL_FRAMES_IN_A_ROW: usize = 16;
 
+/// What may come beside one message in bytes: heads of its fragments, pings, and what is read ahead.
+const SMALL_TALK: usize = 16 * 1024;
+
 /// An open websocket over `S`.
 #[derive(Debug)]
 pub(crate) struct Link<S> {
@@ -126,6 +163,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// The next text or binary message.
     pub(crate) async fn receive(&mut self, deadline: Deadline) -> Result<Message, LinkError> {
         self.receive_begun_by(deadline, deadline).await
+    }
+
+    /// The next message where one of at most `limit` bytes is due, which is less than the connection takes at other
+    /// stages: what is read before it is refused stays near that.
+    pub(crate) async fn receive_at_most(
+        &mut self,
+        limit: usize,
+        deadline: Deadline,
+    ) -> Result<Message, LinkError> {
+        self.websocket.get_mut().read_at_most(limit.saturating_mul(2).saturating_add(SMALL_TALK));
+        let received = self.receive(deadline).await;
+        let cut_off = self.websocket.get_ref().is_exhausted();
+        self.websocket.get_mut().read_without_limit();
+        match received {
+            Ok(message) if message.len() <= limit => Ok(message),
+            Ok(_) => Err(LinkError::TooLarge { limit }),
+            Err(_) if cut_off => Err(LinkError::TooLarge { limit }),
+            Err(error) => Err(error),
+        }
     }
 
     /// The next text or binary message, whose first byte must come by `first_byte`. Control frames do not count.
@@ -244,16 +300,31 @@ pub(crate) fn websocket_config(read_buffer: usize, max_message: usize) -> WebSoc
         .max_frame_size(Some(max_message))
 }
 
-/// Counts the bytes that a peer has sent, so that "nothing yet" and "slowly" can be told apart.
+/// Counts the bytes that a peer has sent, so that "nothing yet" and "slowly" can be told apart, and stops reading where
+/// a stage has had enough.
 #[derive(Debug)]
 pub(crate) struct Metered<S> {
     stream: S,
     read: u64,
+    /// Where reading stops, counted like `read`.
+    allowed: u64,
 }
 
 impl<S> Metered<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: 0 }
+        Self { stream, read: 0, allowed: u64::MAX }
+    }
+
+    fn read_at_most(&mut self, more: usize) {
+        self.allowed = self.read.saturating_add(more as u64);
+    }
+
+    fn read_without_limit(&mut self) {
+        self.allowed = u64::MAX;
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.read >= self.allowed
     }
 }
 
@@ -263,6 +334,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_exhausted() {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.read += buffer.filled().len().saturating_sub(before) as u64;

@@ -12,6 +12,7 @@ use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerIncompatible, ServerConfig,
     SignatureScheme,
@@ -37,10 +38,12 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// rustls', if the key does not fit the certificate.
 pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, Error> {
+    let certified = CertifiedKey::new(vec![identity.certificate], identity.key);
+    certified.keys_match()?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
-        .with_single_cert(vec![identity.certificate], identity.key)?;
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -65,6 +68,16 @@ pub fn client_config() -> Result<Arc<ClientConfig>, Error> {
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
     Ok(Arc::new(config))
+}
+
+/// The SubjectPublicKeyInfo of a certificate of any X.509 version, as it stands there: DER has one way to write it.
+///
+/// # Errors
+/// [`CertificateError::BadEncoding`].
+pub(crate) fn subject_public_key_info(certificate: &CertificateDer<'_>) -> Result<Vec<u8>, Error> {
+    let bad_encoding = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
+    let certificate = x509_cert::Certificate::from_der(certificate).map_err(bad_encoding)?;
+    certificate.tbs_certificate().subject_public_key_info().to_der().map_err(bad_encoding)
 }
 
 /// Leaves the judgement of the peer to its attestation token, which is bound to the handshake's secrets.
@@ -100,9 +113,7 @@ impl ServerCertVerifier for JudgedByToken {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let bad_encoding = |_| Error::InvalidCertificate(CertificateError::BadEncoding);
-        let certificate = x509_cert::Certificate::from_der(certificate).map_err(bad_encoding)?;
-        let key = certificate.tbs_certificate().subject_public_key_info().to_der().map_err(bad_encoding)?;
+        let key = subject_public_key_info(certificate)?;
         let algorithms = &self.0.signature_verification_algorithms;
         verify_tls13_signature_with_raw_key(message, &SubjectPublicKeyInfoDer::from(key), signed, algorithms)
     }

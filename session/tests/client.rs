@@ -10,8 +10,8 @@ use futures_util::StreamExt as _;
 use policy::{Baseline, Policy, PolicySource};
 use rustls::pki_types::UnixTime;
 use serde_json::json;
-use session::client::{Approved, Connected, DEFAULT_PORT, ReleaseError};
-use session::{ConnectError, Endpoint, Limits, LinkError, connect};
+use session::client::{AnswerError, Approved, Connected, DEFAULT_PORT, ReleaseError};
+use session::{ConnectError, ConnectOptions, Endpoint, Limits, LinkError, Wire, connect};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Message;
@@ -37,17 +37,22 @@ const PHI: &[u8] = b"canary-name";
 const SHORT: Duration = Duration::from_millis(400);
 
 async fn dial(server: &Scripted, limits: &Limits) -> Connected {
-    connect(&server.address.to_string().parse().unwrap(), limits).await.unwrap()
+    connect(&server.address.to_string().parse().unwrap(), &version_0(limits)).await.unwrap()
+}
+
+/// What a server without version 1 is dialled with.
+fn version_0(limits: &Limits) -> ConnectOptions {
+    ConnectOptions { limits: limits.clone(), wire: Wire::V0, ..ConnectOptions::default() }
 }
 
 /// Comes as far as an approved session with a server that shows good tokens.
 async fn approve(connected: Connected) -> Approved {
-    let (connected, token) = connected.receive_token().await.unwrap();
+    let presented = connected.receive_token().await.unwrap();
     let pki = tokens::pki();
     let verifier = Verifier::new(Anchors::from_der([pki.root()]).unwrap(), Expectation::default());
     let baseline = Baseline::parse(policy::DEFAULT_BASELINE).unwrap();
     let policy = Policy::compile(PolicySource::Default, baseline).unwrap();
-    let attested = connected.attest(&verifier, &token, UnixTime::now()).map_err(|refused| refused.error);
+    let attested = presented.attest(&verifier, UnixTime::now()).map_err(|refused| refused.error);
     match attested.unwrap().decide(&policy, "uwear", UnixTime::now()) {
         Ok(approved) => approved,
         Err(denied) => panic!("{:?}", denied.decision),
@@ -84,10 +89,9 @@ async fn both_ends_work_out_the_same_nonce_and_every_session_has_its_own() {
         let connected = dial(&server, &Limits::default()).await;
         assert_eq!(connected.info().key_exchange, "X25519MLKEM768");
         assert_eq!(connected.info().peer, server.address);
-        let nonce = connected.nonce().clone();
-        let (_, token) = connected.receive_token().await.unwrap();
-        assert_eq!(nonce.as_str(), token.as_str());
-        nonces.push(nonce);
+        let presented = connected.receive_token().await.unwrap();
+        assert_eq!(presented.nonce().as_str(), presented.token().as_str());
+        nonces.push(presented.nonce().clone());
     }
     assert_ne!(nonces[0], nonces[1]);
 }
@@ -107,10 +111,7 @@ async fn a_token_is_taken_at_the_limit_and_refused_one_byte_over() {
         let server = Scripted::websocket(move |peer| say(peer, "A".repeat(length))).await;
         let received = dial(&server, &limits).await.receive_token().await;
         match (received, refused) {
-            (Ok((connected, token)), None) => {
-                assert_eq!(token.as_str().len(), length);
-                drop(connected);
-            }
+            (Ok(presented), None) => assert_eq!(presented.token().as_str().len(), length),
             (Err(error), Some(limit)) => {
                 assert_eq!(error, LinkError::TooLarge { limit });
                 assert_eq!(server.seen().await.close(), Some((1009, "too-big".to_owned())), "{length}");
@@ -125,7 +126,8 @@ async fn a_token_is_taken_at_the_limit_and_refused_one_byte_over() {
 async fn a_result_is_taken_at_the_limit_and_refused_one_byte_over() {
     let limit = Limits::default().result_bytes;
     assert_eq!(limit, 64 * 1024);
-    for (length, wanted) in [(limit, Ok(limit)), (limit + 1, Err(LinkError::TooLarge { limit }))] {
+    let too_large = AnswerError::Link(LinkError::TooLarge { limit });
+    for (length, wanted) in [(limit, Ok(limit)), (limit + 1, Err(too_large))] {
         let server = Scripted::websocket(move |peer| answer(peer, Message::text("A".repeat(length)))).await;
         let approved = approve(dial(&server, &Limits::default()).await).await;
         let result = approved.release(phi()).await.unwrap().result().await;
@@ -217,7 +219,7 @@ async fn no_traffic_extends_the_wait_for_the_result() {
         let released = approve(dial(&server, &limits).await).await.release(phi()).await.unwrap();
         let began = Instant::now();
         let error = in_time(released.result()).await.err();
-        assert_eq!(error, Some(LinkError::Timeout { waited: SHORT }), "{drip:?}");
+        assert_eq!(error, Some(AnswerError::Link(LinkError::Timeout { waited: SHORT })), "{drip:?}");
         assert!((SHORT..SHORT * 8).contains(&began.elapsed()), "{drip:?}: {:?}", began.elapsed());
     }
 }
@@ -230,7 +232,7 @@ async fn tls_and_the_upgrade_have_one_deadline() {
         Scripted::tls(async |mut tls| tls.listen().await).await,
     ];
     for server in servers {
-        let error = connect(&server.address.to_string().parse().unwrap(), &limits).await.err();
+        let error = connect(&server.address.to_string().parse().unwrap(), &version_0(&limits)).await.err();
         assert!(
             matches!(error, Some(ConnectError::HandshakeTimeout { waited }) if waited == SHORT),
             "{error:?}"

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::printable;
-use launcher::{Launcher, LauncherError};
+use launcher::{DeskOptions, Launcher, LauncherError, TOKENS_PER_SECOND, TokenDesk};
 use session::server::ServerError;
-use session::{Identity, IdentityError, Limits, Server};
+use session::{Identity, IdentityError, Limits, Server, Wire};
 use sleep::RuleSet;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -44,6 +44,20 @@ pub struct Arguments {
     /// Whom the tokens are made for; clients refuse one that is not made for them
     #[arg(long, value_name = "NAME", env = "USLEEP_AUDIENCE", default_value = "uwear")]
     audience: String,
+
+    /// Version of the wire: 0 is the codelab's, 1 answers others with HTTP 400, auto speaks both
+    #[arg(long, value_name = "0|1|auto", env = "USLEEP_WIRE", default_value_t)]
+    wire: Wire,
+
+    /// Tokens that are asked for in a second at most, 0.1 to 10000; the quota of 5 is that of the whole project
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "USLEEP_TOKENS_PER_SECOND",
+        default_value_t = launcher::DEFAULT_TOKENS_PER_SECOND,
+        value_parser = tokens_per_second
+    )]
+    tokens_per_second: f64,
 
     /// Rules that lead the result; it holds what both say
     #[arg(long, value_enum, env = "USLEEP_RULES", default_value_t)]
@@ -147,7 +161,9 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         None => workload,
     };
     let source = Arc::new(Launcher::new(&arguments.socket).with_timeout(limits.launcher));
-    let server = Server::new(Identity::generate()?, source, arguments.audience.as_str(), workload, limits)?;
+    let desk = TokenDesk::new(source, arguments.desk_options(&limits));
+    let server = Server::new(Identity::generate()?, desk, arguments.audience.as_str(), workload, limits)?
+        .with_wire(arguments.wire);
     let listener = listen(arguments.listen).await?;
     let address = listener.local_addr().map_err(Error::System)?;
 
@@ -194,12 +210,21 @@ impl Arguments {
         }
     }
 
+    fn desk_options(&self, limits: &Limits) -> DeskOptions {
+        DeskOptions {
+            tokens_per_second: self.tokens_per_second,
+            deadline: limits.launcher,
+            ..DeskOptions::default()
+        }
+    }
+
     fn log_start(&self, address: SocketAddr) {
         info!(
             version = env!("CARGO_PKG_VERSION"),
             %address,
             socket = printable(&self.socket.to_string_lossy()),
             audience = printable(&self.audience),
+            wire = %self.wire,
             rules = %self.rules,
             "serving"
         );
@@ -254,6 +279,13 @@ fn listen_address(text: &str) -> Result<SocketAddr, &'static str> {
 
 fn at_least_one(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|&number| number > 0).ok_or("wanted a whole number from 1")
+}
+
+fn tokens_per_second(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| TOKENS_PER_SECOND.contains(rate));
+    rate.ok_or_else(|| {
+        format!("wanted a number from {} to {}", TOKENS_PER_SECOND.start(), TOKENS_PER_SECOND.end())
+    })
 }
 
 /// At most [`MAX_DURATION`].

@@ -2,7 +2,7 @@
 
 use attestation::{Phi, Token};
 use session::Workload;
-use session::server::{PhiInvalid, Reply};
+use session::server::{About, PhiInvalid, Reply};
 use sleep::{Analysis, Night, RuleSet};
 use zeroize::Zeroizing;
 
@@ -50,6 +50,13 @@ impl Workload for SleepAnalysis {
             walkthrough.analysed(&analysis);
         }
         Ok(Reply::new(Zeroizing::new(text.to_owned())))
+    }
+
+    fn about(&self) -> About {
+        About {
+            rules: self.rules.to_string(),
+            program: concat!("usleep ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
     }
 
     fn token_received(&self, token: &Token) {

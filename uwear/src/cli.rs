@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use session::Endpoint;
+use session::{Endpoint, Wire};
 
 use crate::exit;
 use crate::owner::{BaselineCommand, PolicyCommand};
@@ -67,6 +67,10 @@ pub(crate) struct ReleaseArguments {
 
     #[command(flatten)]
     pub(crate) acceptance: Acceptance,
+
+    /// Version of the wire: 0 is the codelab's, 1 leaves a receipt; auto takes 1 where the server knows it
+    #[arg(long, value_name = "0|1|auto", env = "UWEAR_WIRE", default_value_t)]
+    pub(crate) wire: Wire,
 
     /// Try again for so long where that may help (exit 3), for example 5m while the server's VM boots
     ///

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use attestation::{CertificateSummary, Phi, Token, UnverifiedToken};
 use rustls_pki_types::UnixTime;
-use session::client::{Answer, Approved, Attested, Connected, ReleaseError, Released};
-use session::{ConnectError, Endpoint, Limits, LinkError, connect};
+use session::client::{Answer, AnswerError, Approved, Attested, Presented, ReleaseError, Released};
+use session::{ConnectError, ConnectOptions, Endpoint, LinkError, Wire, connect};
 use sleep::Analysis;
 use tokio::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::text::{Printer, short};
 /// A release with everything in hand that can be checked beforehand.
 struct Release {
     endpoint: Endpoint,
+    options: ConnectOptions,
     judge: Judge,
     /// None once it has been handed over to be sent.
     phi: Option<Phi>,
@@ -45,6 +46,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     report.endpoint = Some(endpoint.to_string());
     let mut release = Release {
         endpoint: endpoint.clone(),
+        options: ConnectOptions { wire: arguments.wire, ..ConnectOptions::default() },
         judge,
         phi: Some(phi),
         result_file,
@@ -102,7 +104,7 @@ impl Release {
 
     async fn run(&mut self) -> Result<Exit, Failure> {
         self.printer.begin(format_args!("Attempting to dial {} ... ", self.endpoint));
-        let connected = match connect(&self.endpoint, &Limits::default()).await {
+        let connected = match connect(&self.endpoint, &self.options).await {
             Ok(connected) => connected,
             Err(error) => {
                 self.printer.line("");
@@ -112,22 +114,26 @@ impl Release {
         let info = connected.info();
         self.report.wire = Some(info.wire);
         self.report.key_exchange = Some(info.key_exchange.clone());
-        self.printer.line(format_args!("TLS 1.3, {}", info.key_exchange));
+        self.printer.line(format_args!("TLS 1.3, {}, wire version {}", info.key_exchange, info.wire));
+        if info.wire == 0 && self.options.wire == Wire::Auto {
+            self.report.warn(WIRE_VERSION_0);
+        }
 
-        let (connected, token) = connected.receive_token().await.map_err(|error| before_release(&error))?;
-        let attested = self.attest(connected, &token).await?;
+        let presented = connected.receive_token().await.map_err(|error| before_release(&error))?;
+        let attested = self.attest(presented).await?;
         let approved = self.decide(attested).await?;
         let released = self.release(approved).await?;
         self.result(released).await
     }
 
-    async fn attest(&mut self, connected: Connected, token: &Token) -> Result<Attested, Failure> {
+    async fn attest(&mut self, presented: Presented) -> Result<Attested, Failure> {
         let now = UnixTime::now();
         self.report.judged_at(now);
+        let token = &presented.token().clone();
         let sha256 = token.sha256();
         self.printer.line(format_args!("token: {token}  (sha256 {})", short(&sha256)));
         self.report.token_sha256 = Some(sha256);
-        match connected.attest(&self.judge.verifier, token, now) {
+        match presented.attest(&self.judge.verifier, now) {
             Ok(attested) => {
                 if self.explain {
                     self.report.verified(&self.judge.verifier.report(token, now), now, &self.judge.policy);
@@ -201,7 +207,7 @@ impl Release {
     async fn result(&mut self, released: Released) -> Result<Exit, Failure> {
         match released.result().await {
             Ok(answer) => self.keep(&answer),
-            Err(error) if says_nothing(&error) && !self.require_result => {
+            Err(AnswerError::Link(error)) if self.says_nothing(&error) && !self.require_result => {
                 let warning = "no result: the server analysed without answering, as the codelab's does";
                 self.report.warnings.push(warning.to_owned());
                 self.printer.line(format_args!("warning: {warning}"));
@@ -213,6 +219,12 @@ impl Release {
                 AFTER_RELEASE,
             )),
         }
+    }
+
+    /// A codelab USleep leaves without a word once it has the data. In wire version 1 that is no way to end.
+    fn says_nothing(&self, error: &LinkError) -> bool {
+        self.report.wire == Some(0)
+            && matches!(error, LinkError::Ended | LinkError::Closed { code: None | Some(1000 | 1005), .. })
     }
 
     fn keep(&mut self, answer: &Answer) -> Result<Exit, Failure> {
@@ -244,6 +256,10 @@ impl Release {
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_ASKED: Duration = Duration::from_secs(3600);
+
+/// What `--wire auto` says of a server of the codelab's kind.
+const WIRE_VERSION_0: &str =
+    "wire version 0 was used, since the server does not speak version 1: this session leaves no receipt";
 
 const AFTER_RELEASE: &str = "the data may have been received: do not send it again without thinking";
 
@@ -297,9 +313,4 @@ fn before_release(error: &LinkError) -> Failure {
         _ => (Exit::NotProven, "check that the address is USleep's"),
     };
     Failure::new(exit, format!("no token: {error}; nothing was sent"), next)
-}
-
-/// A codelab USleep leaves without a word once it has the data.
-fn says_nothing(error: &LinkError) -> bool {
-    matches!(error, LinkError::Ended | LinkError::Closed { code: None | Some(1000 | 1005), .. })
 }

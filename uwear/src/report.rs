@@ -182,6 +182,13 @@ impl Report {
         fill(&mut self.rules, rules, advice::of_rule);
     }
 
+    /// Adds a warning, once: a release that tries again comes by the same places.
+    pub(crate) fn warn(&mut self, warning: &str) {
+        if !self.warnings.iter().any(|there| there == warning) {
+            self.warnings.push(warning.to_owned());
+        }
+    }
+
     /// Says of intermediate and root, in time, that they end. A leaf lives some 60 days by design.
     pub(crate) fn warn_of_ends(&mut self, certificates: &[Option<CertificateSummary>], now: UnixTime) {
         const SOON: u64 = 90 * 86_400;
@@ -193,10 +200,7 @@ impl Report {
                     span(left),
                     date(certificate.not_after),
                 );
-                // A release that tries again judges another token with the same certificates.
-                if !self.warnings.contains(&warning) {
-                    self.warnings.push(warning);
-                }
+                self.warn(&warning);
             }
         }
     }

@@ -21,7 +21,7 @@ use policy::{Baseline, Outcome, Policy, PolicySource, RuleOutcome};
 use rustls::pki_types::UnixTime;
 use serde_json::Value;
 use session::client::Connected;
-use session::{Limits, LinkError, connect};
+use session::{ConnectOptions, LinkError, connect};
 use sessions::{Attack, Received, Stage, claims, relay, show, take_phi, wire};
 use support::scripted::Scripted;
 use support::{Owner, named, set, tokens};
@@ -44,8 +44,8 @@ async fn every_forged_token_is_refused_by_its_own_error_over_a_real_connection()
         let server = server.await;
         let connected = dial(&server).await;
         match connected.receive_token().await {
-            Ok((connected, token)) => {
-                let unproven = connected.attest(&verifier(&row.root), &token, at(row.now)).err().unwrap();
+            Ok(presented) => {
+                let unproven = presented.attest(&verifier(&row.root), at(row.now)).err().unwrap();
                 assert_eq!(unproven.error, row.wanted, "{}", row.name);
                 unproven.close().await;
             }
@@ -150,8 +150,8 @@ async fn an_authentic_token_that_is_not_exactly_ours_fails_those_checks_and_rule
         let policy = Arc::clone(&policy);
         async move {
             let server = Scripted::websocket(|peer| show(peer, row.patch)).await;
-            let (connected, token) = dial(&server).await.receive_token().await.unwrap();
-            let attested = connected.attest(&verifier(tokens::pki().root()), &token, UnixTime::now());
+            let presented = dial(&server).await.receive_token().await.unwrap();
+            let attested = presented.attest(&verifier(tokens::pki().root()), UnixTime::now());
             let attested = attested.map_err(|unproven| unproven.error).unwrap();
             match attested.decide(&policy, "uwear", UnixTime::now()) {
                 Ok(approved) => {
@@ -313,7 +313,7 @@ async fn meet(name: &str, stage: Stage, exit: i32, fails: &[&str], reason: &str)
 }
 
 async fn dial(server: &Scripted) -> Connected {
-    connect(&server.address.to_string().parse().unwrap(), &Limits::default()).await.unwrap()
+    connect(&server.address.to_string().parse().unwrap(), &ConnectOptions::default()).await.unwrap()
 }
 
 fn verifier(root: &[u8]) -> Verifier {

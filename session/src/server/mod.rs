@@ -4,15 +4,19 @@
 //! costs a bounded amount of memory and time and nobody else's session.
 
 mod admission;
-mod session;
+mod client_proof;
+mod error;
+mod responder;
+mod stages;
 mod upgrade;
+mod workload;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attestation::{Phi, Token};
-use launcher::TokenSource;
+use launcher::TokenDesk;
+use rustls::pki_types::UnixTime;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -20,52 +24,22 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, error, info, info_span, warn};
-use zeroize::Zeroizing;
 
-pub use session::{Admitted, Attested, Connected, NoToken, Outcome, Responder, SessionError};
+pub use client_proof::{AwaitingClient, ClientAttestation, ClientJudge, PresentedClient, RefusedClient};
+pub use error::{ClientRefusal, NoToken, Outcome, SessionError};
+pub use responder::{Admitted, Responder};
+pub use stages::{AnyClient, Attested, Attester, Connected};
+pub use workload::{About, PhiInvalid, Reply, Workload};
 
-use crate::close::Close;
-use crate::identity::Identity;
+use crate::identity::{Identity, ReceiptKey};
 use crate::limits::Limits;
 use crate::tls;
+use crate::wire::Wire;
 use admission::{AddressSeat, Admission, Seat};
-use upgrade::Upgrade;
+use upgrade::{Gate, Upgrade};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a server does with the PHI it is given.
-pub trait Workload: Send + Sync + 'static {
-    /// Analyses one message of PHI. Called once for each session, on the task of that session.
-    ///
-    /// # Errors
-    /// [`PhiInvalid`] if the PHI cannot be used; the peer learns no more than that.
-    fn answer(&self, phi: &Phi) -> Result<Reply, PhiInvalid>;
-
-    /// A token has arrived and is about to be sent.
-    fn token_received(&self, _token: &Token) {}
-}
-
-/// The result of a [`Workload`]: text that is computed from PHI, wiped on drop.
-pub struct Reply(Zeroizing<String>);
-
-impl Reply {
-    /// Takes the text over.
-    pub fn new(text: Zeroizing<String>) -> Self {
-        Self(text)
-    }
-}
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Reply(..)")
-    }
-}
-
-/// The PHI cannot be used. The reason names fields by our own paths and quotes nothing of the input.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PhiInvalid(pub String);
 
 /// A server that could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -82,28 +56,47 @@ pub enum ServerError {
 /// One workload behind TLS 1.3 and a websocket.
 pub struct Server<W> {
     tls: TlsAcceptor,
-    source: Arc<dyn TokenSource>,
-    audience: String,
+    /// The key of `tls`, which signs receipts.
+    key: ReceiptKey,
+    wire: Wire,
+    attester: Attester,
     workload: W,
     limits: Limits,
 }
 
 impl<W: Workload> Server<W> {
-    /// A server that asks `source` for tokens made for `audience`.
+    /// A server that asks `desk` for tokens made for `audience`. It speaks both versions of the wire and serves any
+    /// client.
     ///
     /// # Errors
     /// [`ServerError`] if the identity cannot be used or the audience is longer than the service takes.
     pub fn new(
         identity: Identity,
-        source: Arc<dyn TokenSource>,
+        desk: TokenDesk,
         audience: impl Into<String>,
         workload: W,
         limits: Limits,
     ) -> Result<Self, ServerError> {
         let audience = audience.into();
         launcher::TokenRequest::pki(audience.as_str(), &"n".repeat(attestation::NONCE_CHARS))?;
+        let key = identity.receipt_key()?;
         let tls = TlsAcceptor::from(tls::server_config(identity)?);
-        Ok(Self { tls, source, audience, workload, limits })
+        let attester = Attester { desk, audience, clients: ClientAttestation::Never };
+        Ok(Self { tls, key, wire: Wire::default(), attester, workload, limits })
+    }
+
+    /// Speaks these versions of the wire. One that requires version 1 answers version 0 with HTTP 400.
+    #[must_use]
+    pub fn with_wire(self, wire: Wire) -> Self {
+        Self { wire, ..self }
+    }
+
+    /// Asks clients to prove themselves, which wire version 1 alone lets them do: where it is required, version 0 is
+    /// answered with HTTP 400 from now on.
+    #[must_use]
+    pub fn with_client_attestation(self, clients: ClientAttestation) -> Self {
+        let wire = if matches!(clients, ClientAttestation::Required(_)) { Wire::V1 } else { self.wire };
+        Self { wire, attester: Attester { clients, ..self.attester }, ..self }
     }
 
     /// Serves until `shutdown` is cancelled, then stops accepting, lets sessions under way go on for `drain`, closes
@@ -131,8 +124,8 @@ impl<W: Workload> Server<W> {
                 // The semaphore is never closed.
                 (Err(_), _) => break,
             };
-            let (Some(shaking), Some(admitted)) =
-                (admission.handshake(peer.ip()), admit(&admission, peer, handshake))
+            let (Some(shaking), Some(entry)) =
+                (admission.handshake(peer.ip()), enter(&admission, peer, handshake))
             else {
                 debug!(peer = %canonical(peer), "dropped: too many connections");
                 continue;
@@ -143,7 +136,7 @@ impl<W: Workload> Server<W> {
                 tcp,
                 peer,
                 Arc::clone(&admission),
-                (shaking, admitted),
+                (shaking, entry),
                 closing.clone(),
             );
             sessions.spawn(session.instrument(span));
@@ -184,7 +177,7 @@ impl<W: Workload> Server<W> {
         match self.exchange(connected, waiting, &closing).await {
             Ok(()) => info!(outcome = "answered", "session done"),
             Err(SessionError::Token(error)) => {
-                let close = Close::AttestationUnavailable;
+                let close = error.close();
                 error!(outcome = "no-token", %close, next = error.hint(), "token request failed: {error}");
             }
             Err(error) => info!(outcome = error.outcome().name(), %error, "session ended"),
@@ -201,24 +194,43 @@ impl<W: Workload> Server<W> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
         let tls = self.tls.accept(tcp).await?;
-        let place = || if seated { admission.place(peer) } else { None };
-        upgrade::upgrade(tls, place, &self.limits).await
+        let gate = Gate { wire: self.wire, seated, place: || admission.place(peer) };
+        upgrade::upgrade(tls, gate, &self.key, &self.limits).await
     }
 
     async fn exchange(
         &self,
         connected: Connected,
-        waiting: Seat,
+        waiting: Option<Seat>,
         closing: &CancellationToken,
     ) -> Result<(), SessionError> {
-        let (attested, token) = connected.attest(&*self.source, &self.audience, closing).await?;
+        let (attested, token) = connected.attest(&self.attester, closing).await?;
         drop(waiting);
         self.workload.token_received(&token);
         drop(token);
-        let (phi, responder) = attested.admit_any_client().receive(closing).await?;
+        let admitted = match attested {
+            Attested::AnyClient(client) => client.admit(),
+            Attested::Mutual(awaiting) => admit(awaiting.receive_proof(closing).await?).await?,
+        };
+        let (phi, responder) = admitted.receive(closing).await?;
         let answered = self.workload.answer(&phi);
         drop(phi);
-        responder.respond(answered).await
+        responder.respond(answered, self.workload.about(), UnixTime::now()).await
+    }
+}
+
+/// Judges a client's proof, and logs what came of it.
+async fn admit(presented: PresentedClient) -> Result<Admitted, SessionError> {
+    let token = presented.token().sha256();
+    match presented.decide(UnixTime::now()) {
+        Ok(admitted) => {
+            info!(client_token_sha256 = token, "the client has proven itself");
+            Ok(admitted)
+        }
+        Err(refused) => {
+            info!(client_token_sha256 = token, "the client's proof is refused");
+            Err(refused.close().await)
+        }
     }
 }
 
@@ -230,7 +242,7 @@ struct Entry {
 
 /// Gives a connection its seat. Without one it may still shake hands to be told so, but not at the cost of those who
 /// have one; `None`: not even that.
-fn admit(admission: &Admission, peer: SocketAddr, handshake: OwnedSemaphorePermit) -> Option<Entry> {
+fn enter(admission: &Admission, peer: SocketAddr, handshake: OwnedSemaphorePermit) -> Option<Entry> {
     match admission.seat(peer.ip()) {
         Some(seat) => Some(Entry { handshake, seat: Some(seat) }),
         None => {

@@ -5,9 +5,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use attestation::Nonce;
+use attestation::v1::{COMMITMENT_KEY_BYTES, SUBPROTOCOL, SessionBinding};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Parts};
@@ -21,10 +24,12 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::admission::Seat;
-use super::session::Connected;
+use super::stages::{Binding, Connected};
 use crate::client::PATH;
+use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Link, Metered, websocket_config};
+use crate::wire::Wire;
 
 /// A small buffer: an idle session should cost little, and PHI is small.
 const READ_BUFFER: usize = 4 * 1024;
@@ -37,10 +42,26 @@ const RETRY_AFTER_SECONDS: &str = "2";
 
 /// What became of a connection's one request.
 pub(super) enum Upgrade {
-    /// A websocket, and the permit to wait for a token.
-    Session { connected: Box<Connected>, waiting: Seat },
+    /// A websocket, and the permit to wait for a token of its own.
+    Session { connected: Box<Connected>, waiting: Option<Seat> },
     /// Another answer.
     Answered { status: u16 },
+}
+
+/// Who is let in, and by which versions of the wire.
+pub(super) struct Gate<P> {
+    pub(super) wire: Wire,
+    /// Whether there is room for this connection.
+    pub(super) seated: bool,
+    /// A place to wait for a token of its own, as a session of version 0 does; `None`: full. Those of version 1 share
+    /// tokens, and their bound is the desk's.
+    pub(super) place: P,
+}
+
+/// A version that was agreed on, and the permit that it takes.
+struct Agreed {
+    wire: u8,
+    waiting: Option<Seat>,
 }
 
 /// What the request was answered with.
@@ -48,28 +69,23 @@ struct Answer {
     status: StatusCode,
     /// Gives the connection back, also when the upgrade that was asked for is refused.
     connection: OnUpgrade,
-    /// The permit to wait for a token, if there will be a session.
-    waiting: Option<Seat>,
+    /// `None`: there will be no session.
+    agreed: Option<Agreed>,
 }
 
-pub(super) async fn upgrade(
+pub(super) async fn upgrade<P: Fn() -> Option<Seat>>(
     tls: TlsStream<TcpStream>,
-    place: impl Fn() -> Option<Seat>,
+    gate: Gate<P>,
+    key: &ReceiptKey,
     limits: &Limits,
 ) -> io::Result<Upgrade> {
-    let (_, connection) = tls.get_ref();
-    let nonce = Nonce::of_session(|buffer, label, context| {
-        connection.export_keying_material(&mut buffer[..], label, context).map(drop)
-    })
-    .map_err(io::Error::other)?;
-
     // Handed from hyper's service to the connection's owner.
     let answered: Arc<Mutex<Option<Answer>>> = Arc::default();
     let service = service_fn(|mut request: Request<Incoming>| {
-        let (response, waiting) = answer(&request, &place);
+        let (response, agreed) = answer(&request, &gate);
         let connection = hyper::upgrade::on(&mut request);
         if let Ok(mut answered) = answered.lock() {
-            *answered = Some(Answer { status: response.status(), connection, waiting });
+            *answered = Some(Answer { status: response.status(), connection, agreed });
         }
         async move { Ok::<_, Infallible>(response) }
     });
@@ -81,10 +97,10 @@ pub(super) async fn upgrade(
         .map_err(io::Error::other)?;
 
     let answered = answered.lock().ok().and_then(|mut answered| answered.take());
-    let Some(Answer { status, connection, waiting }) = answered else {
+    let Some(Answer { status, connection, agreed }) = answered else {
         return Err(io::ErrorKind::UnexpectedEof.into());
     };
-    let Some(waiting) = waiting else {
+    let Some(Agreed { wire, waiting }) = agreed else {
         // hyper has closed the connection, unless an upgrade was asked for.
         if let Ok(refused) = connection.await {
             TokioIo::new(refused).shutdown().await?;
@@ -95,18 +111,39 @@ pub(super) async fn upgrade(
     let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
         return Err(io::Error::other("the upgraded connection is of another type"));
     };
-    let config = websocket_config(READ_BUFFER, limits.phi_bytes);
-    let stream = Metered::new(stream.into_inner());
+    let stream = stream.into_inner();
+    let binding = binding(&stream, wire, key).map_err(io::Error::other)?;
+    let largest = match wire {
+        0 => limits.phi_bytes,
+        _ => limits.phi_bytes.saturating_add(COMMITMENT_KEY_BYTES).max(limits.attestation_bytes),
+    };
+    let config = websocket_config(READ_BUFFER, largest);
+    let stream = Metered::new(stream);
     let websocket =
         WebSocketStream::from_partially_read(stream, read_buf.to_vec(), Role::Server, Some(config)).await;
-    let link = Link::new(websocket, limits.phi_bytes, limits.close);
-    Ok(Upgrade::Session { connected: Box::new(Connected::new(link, nonce, limits.clone())), waiting })
+    let link = Link::new(websocket, largest, limits.close);
+    Ok(Upgrade::Session { connected: Box::new(Connected::new(link, binding, limits.clone())), waiting })
 }
 
-fn answer(
+fn binding(tls: &TlsStream<TcpStream>, wire: u8, key: &ReceiptKey) -> Result<Binding, rustls::Error> {
+    let (_, connection) = tls.get_ref();
+    if wire == 0 {
+        let nonce = Nonce::of_session(|buffer, label, context| {
+            connection.export_keying_material(&mut buffer[..], label, context).map(drop)
+        })?;
+        return Ok(Binding::V0(nonce));
+    }
+    let binding = SessionBinding::of_session(
+        |buffer, label, context| connection.export_keying_material(&mut buffer[..], label, context).map(drop),
+        key.spki(),
+    )?;
+    Ok(Binding::V1 { binding, key: key.clone() })
+}
+
+fn answer<P: Fn() -> Option<Seat>>(
     request: &Request<Incoming>,
-    place: &impl Fn() -> Option<Seat>,
-) -> (Response<Full<Bytes>>, Option<Seat>) {
+    gate: &Gate<P>,
+) -> (Response<Full<Bytes>>, Option<Agreed>) {
     if request.uri().path() != PATH {
         return (plain(StatusCode::NOT_FOUND, "the websocket is at /connection\n"), None);
     }
@@ -115,23 +152,39 @@ fn answer(
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
         return (response, None);
     }
-    let Ok(switching) = switching_protocols(request) else {
+    let Ok(mut switching) = switching_protocols(request) else {
         let mut response =
             plain(StatusCode::UPGRADE_REQUIRED, "this address speaks websocket version 13 only\n");
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade, close"));
         return (response, None);
     };
-    let Some(waiting) = place() else {
+    let wire = if gate.wire.allows_version_1() && offers_version_1(request) { 1 } else { 0 };
+    if wire == 0 && !gate.wire.allows_version_0() {
+        let wanted = "wanted the websocket subprotocol attested-sleep.v1\n";
+        return (plain(StatusCode::BAD_REQUEST, wanted), None);
+    }
+    let waiting = if wire == 0 && gate.seated { (gate.place)() } else { None };
+    if !gate.seated || (wire == 0 && waiting.is_none()) {
         let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "no room now\n");
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
         return (response, None);
-    };
-    (switching, Some(waiting))
+    }
+    if wire == 1 {
+        let subprotocol = HeaderValue::from_static(SUBPROTOCOL);
+        switching.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    (switching, Some(Agreed { wire, waiting }))
 }
 
-/// Status 101 with `Sec-WebSocket-Accept`, if the request is a sound upgrade. No extension and no subprotocol
-/// is agreed on.
+/// Whether version 1 is among the subprotocols that the client knows (RFC 6455 §11.3.4: several headers or one list).
+fn offers_version_1(request: &Request<Incoming>) -> bool {
+    let offers = request.headers().get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut names = offers.filter_map(|offer| offer.to_str().ok()).flat_map(|offer| offer.split(','));
+    names.any(|name| name.trim() == SUBPROTOCOL)
+}
+
+/// Status 101 with `Sec-WebSocket-Accept`, if the request is a sound upgrade. No extension is agreed on.
 fn switching_protocols(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, ()> {
     let mut head = Request::new(());
     *head.method_mut() = request.method().clone();

@@ -1,11 +1,11 @@
 // The nonce is worked out from the connection itself: no caller passes one.
 
-use attestation::{Nonce, Token, Verifier};
+use attestation::{Nonce, Verifier};
 use rustls::pki_types::UnixTime;
-use session::client::{Attested, Connected};
+use session::client::{Attested, Presented};
 
-fn attest(connected: Connected, verifier: &Verifier, token: &Token, nonce: &Nonce, now: UnixTime) {
-    let _ = connected.attest(verifier, token, nonce, now);
+fn attest(presented: Presented, verifier: &Verifier, nonce: &Nonce, now: UnixTime) {
+    let _ = presented.attest(verifier, nonce, now);
 }
 
 fn decide(attested: Attested, policy: &policy::Policy, nonce: &Nonce, now: UnixTime) {

@@ -1,12 +1,12 @@
 // Each step consumes the stage that it starts from.
 
-use attestation::{Phi, Token, Verifier};
+use attestation::{Phi, Verifier};
 use rustls::pki_types::UnixTime;
-use session::client::{Approved, Attested, Connected};
+use session::client::{Approved, Attested, Presented};
 
-fn attest_twice(connected: Connected, verifier: &Verifier, token: &Token, now: UnixTime) {
-    let _ = connected.attest(verifier, token, now);
-    let _ = connected.attest(verifier, token, now);
+fn attest_twice(presented: Presented, verifier: &Verifier, now: UnixTime) {
+    let _ = presented.attest(verifier, now);
+    let _ = presented.attest(verifier, now);
 }
 
 fn decide_twice(attested: Attested, policy: &policy::Policy, now: UnixTime) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use launcher::{DeskOptions, Launcher, TokenDesk};
 use mock_launcher::{Fault, MockLauncher, Pki, Running};
 use serde_json::Value;
 use session::{Identity, Limits, Server};
@@ -48,9 +49,9 @@ impl TestServer {
             .start(folder.path().join("teeserver.sock"))
             .await
             .unwrap();
-        let source = Arc::new(launcher::Launcher::new(launcher.socket()));
+        let desk = TokenDesk::new(Arc::new(Launcher::new(launcher.socket())), desk_options(&limits));
         let workload = SleepAnalysis::new(RuleSet::Codelab);
-        let server = Server::new(Identity::generate().unwrap(), source, "uwear", workload, limits).unwrap();
+        let server = Server::new(Identity::generate().unwrap(), desk, "uwear", workload, limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -74,6 +75,11 @@ impl TestServer {
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line.get("outcome").is_some()).collect()
     }
+}
+
+/// As fast as the launcher is: its quota is not what these tests are about.
+fn desk_options(limits: &Limits) -> DeskOptions {
+    DeskOptions { tokens_per_second: 10_000.0, deadline: limits.launcher, ..DeskOptions::default() }
 }
 
 /// Collects a log.

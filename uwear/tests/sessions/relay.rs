@@ -8,7 +8,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use serde_json::json;
-use session::{Limits, connect};
+use session::{ConnectOptions, Wire, connect};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
@@ -170,9 +170,9 @@ async fn honest(mut peer: Peer) {
 
 /// The token that USleep gives to whoever asks.
 async fn token_from(usleep: std::net::SocketAddr) -> String {
-    let connected = connect(&usleep.to_string().parse().unwrap(), &Limits::default()).await;
-    let (_, token) = connected.unwrap().receive_token().await.unwrap();
-    token.as_str().to_owned()
+    let options = ConnectOptions { wire: Wire::V0, ..ConnectOptions::default() };
+    let connected = connect(&usleep.to_string().parse().unwrap(), &options).await;
+    connected.unwrap().receive_token().await.unwrap().token().as_str().to_owned()
 }
 
 /// TLS 1.3 to anybody.

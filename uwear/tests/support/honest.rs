@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use attestation::Phi;
-use launcher::Launcher;
+use launcher::{DeskOptions, Launcher, TokenDesk};
 use mock_launcher::{Builder, MockLauncher, Running};
-use session::server::{PhiInvalid, Reply};
+use session::server::{About, PhiInvalid, Reply};
 use session::{Identity, Limits, Server, Workload};
 use sleep::{Analysis, Night, RuleSet};
 use tempfile::TempDir;
@@ -36,6 +36,10 @@ impl Workload for Analyst {
         let json = Analysis::new(&night, RuleSet::Codelab).to_json().unwrap();
         Ok(Reply::new(Zeroizing::new(String::from_utf8(json.to_vec()).unwrap())))
     }
+
+    fn about(&self) -> About {
+        About { rules: "codelab".to_owned(), program: "usleep of the tests".to_owned() }
+    }
 }
 
 impl Honest {
@@ -48,9 +52,11 @@ impl Honest {
         let mock = mock(MockLauncher::builder(super::tokens::pki()));
         let mock = mock.start(folder.path().join("teeserver.sock")).await.unwrap();
         let received = Received::default();
+        // As fast as the launcher is: its quota is not what these tests are about.
+        let options = DeskOptions { tokens_per_second: 10_000.0, ..DeskOptions::default() };
         let server = Server::new(
             Identity::generate().unwrap(),
-            Arc::new(Launcher::new(mock.socket())),
+            TokenDesk::new(Arc::new(Launcher::new(mock.socket())), options),
             "uwear",
             Analyst(Arc::clone(&received)),
             limits,

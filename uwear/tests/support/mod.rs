@@ -66,11 +66,17 @@ impl Owner {
         path
     }
 
-    /// `uwear release` with everything it needs, against a server with the mock's root.
+    /// `uwear release` in wire version 0 with everything it needs, against a server with the mock's root.
     pub fn release(&self, address: SocketAddr) -> Uwear {
+        self.release_in(address, "0")
+    }
+
+    /// The same in this version of the wire: 0, 1 or auto.
+    pub fn release_in(&self, address: SocketAddr, wire: &str) -> Uwear {
         self.uwear()
             .arg("release")
             .arg(address.to_string())
+            .args(["--wire", wire])
             .args(["--phi", "phi.json"])
             .option("--baseline", shipped_baseline())
             .option("--root", tokens::root_file())

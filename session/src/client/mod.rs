@@ -1,0 +1,24 @@
+//! The data owner's end: dial, receive the token, verify it for this very session, decide, release.
+//!
+//! Each stage consumes the one before and holds the connection that it proves something about:
+//!
+//! ```text
+//! connect → Connected ─receive_token→ Presented ─attest→ Attested ─decide→ Approved ─release→ Released ─result→ the answer
+//!                                                  └ Unproven      └ Denied      └ prove, where the server asks for it
+//! ```
+//!
+//! [`Approved::release`] is the only function that sends PHI, and an [`Approved`] comes from
+//! [`Attested::decide`] alone, which takes its token from [`Presented::attest`] alone, whose token came over this very
+//! connection and whose nonce is worked out from it. No caller passes a token or a nonce, and no other order compiles.
+
+mod approved;
+mod connect;
+mod endpoint;
+mod released;
+mod stages;
+
+pub use approved::{Approved, ProveError, ReleaseError};
+pub use connect::{Attest, ConnectOptions, ConnectionInfo, connect};
+pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, PATH};
+pub use released::{Answer, AnswerError, Receipted, Released};
+pub use stages::{Attested, Connected, Denied, Presented, Unproven};
