@@ -7,7 +7,7 @@ mod memory;
 use std::hint::black_box;
 use std::sync::Mutex;
 
-use hardening::{WIPED_STACK_BYTES, wipe_stack};
+use hardening::{WIPED_STACK_BYTES, wiping_stack};
 use memory::{Canary, look};
 
 #[global_allocator]
@@ -78,8 +78,8 @@ fn memory_that_was_asked_for_as_zeros_is_wiped_too() {
 
 /// Leaves it so deep on the stack that looking for it does not reach there.
 #[inline(never)]
-fn leave_on_the_stack<const DEPTH: usize>(canary: &Canary) {
-    let mut frame = [0_u8; DEPTH];
+fn leave_on_the_stack(canary: &Canary) {
+    let mut frame = [0_u8; WIPED_STACK_BYTES * 7 / 8];
     for (to, byte) in frame.iter_mut().zip(canary.exposed()) {
         *to = byte;
     }
@@ -87,11 +87,20 @@ fn leave_on_the_stack<const DEPTH: usize>(canary: &Canary) {
 }
 
 #[test]
-fn what_a_function_left_on_the_stack_is_wiped() {
+fn what_is_left_on_the_stack_is_wiped_also_after_a_panic() {
     let _alone = LOOKING.lock();
     let canary = canary(400);
-    leave_on_the_stack::<{ WIPED_STACK_BYTES / 2 }>(&canary);
+    leave_on_the_stack(&canary);
     assert_ne!(times(&canary), 0, "it can be found");
-    wipe_stack();
+    wiping_stack(|| leave_on_the_stack(&canary));
+    assert_eq!(times(&canary), 0);
+
+    let panicked = std::panic::catch_unwind(|| {
+        wiping_stack(|| {
+            leave_on_the_stack(&canary);
+            panic!("on purpose")
+        })
+    });
+    assert!(panicked.is_err());
     assert_eq!(times(&canary), 0);
 }
