@@ -24,6 +24,8 @@ pub enum Fault {
     DebugImage,
     /// Status 500 instead of a token, as when the attestation service is down.
     Http500,
+    /// Status 500 with the service's words for a used-up quota.
+    Quota,
     /// No answer, for as long as the client waits.
     Hang,
     /// Half a token, then the connection is closed.
@@ -37,7 +39,7 @@ pub struct UnknownFault;
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Expired,
         Self::NotYetValid,
         Self::WrongNonce,
@@ -47,6 +49,7 @@ impl Fault {
         Self::ForeignRoot,
         Self::DebugImage,
         Self::Http500,
+        Self::Quota,
         Self::Hang,
         Self::CutBody,
     ];
@@ -63,6 +66,7 @@ impl Fault {
             Self::ForeignRoot => "foreign-root",
             Self::DebugImage => "debug-image",
             Self::Http500 => "http-500",
+            Self::Quota => "quota",
             Self::Hang => "hang",
             Self::CutBody => "cut-body",
         }

@@ -52,7 +52,7 @@ struct Options {
     /// Misbehave in one way
     ///
     /// expired, not-yet-valid, wrong-nonce, wrong-key, no-x5c, extra-certificate, foreign-root,
-    /// debug-image: the token is wrong. http-500, hang, cut-body: the answer is.
+    /// debug-image: the token is wrong. http-500, quota, hang, cut-body: the answer is.
     #[arg(long, value_name = "NAME", env = "MOCK_LAUNCHER_FAULT")]
     fault: Option<Fault>,
 }

@@ -96,7 +96,12 @@ impl Running {
 
     /// Changes the fault of the tokens from now on.
     pub fn set_fault(&self, fault: Option<Fault>) {
-        self.service.set_fault(fault);
+        self.service.set_fault(fault, None);
+    }
+
+    /// The next `requests` tokens have this fault, and all is well after them.
+    pub fn set_fault_for(&self, requests: u32, fault: Fault) {
+        self.service.set_fault(Some(fault), Some(requests));
     }
 
     /// Where it listens.

@@ -32,6 +32,9 @@ const RESERVED_AUDIENCES: [&str; 2] = ["https://sts.googleapis.com", "https://st
 
 /// What the service's refusals look like when they reach the workload.
 const SERVICE_CALL: &str = "calling v1.VerifyConfidentialSpace in us-west1: googleapi:";
+/// What a used-up quota looks like there: the launcher does not map its code, so it is a 500, too.
+const QUOTA: &str = "Error 429: Quota exceeded for quota metric 'Requests' and limit 'Requests per minute per region' \
+                     of service 'confidentialcomputing.googleapis.com' for consumer 'project_number:123456789012'.";
 /// A nonce nobody asked for: base64 of `not the nonce that was asked for`.
 const WRONG_NONCE: &str = "bm90IHRoZSBub25jZSB0aGF0IHdhcyBhc2tlZCBmb3I=";
 
@@ -43,8 +46,15 @@ pub(crate) struct Service {
     latency: Duration,
     /// Held while a token is made, as the real launcher holds its quote lock.
     quote_lock: Option<tokio::sync::Mutex<()>>,
-    fault: Mutex<Option<Fault>>,
+    fault: Mutex<Misbehaviour>,
     issued: AtomicU64,
+}
+
+/// What goes wrong, and how often.
+struct Misbehaviour {
+    fault: Option<Fault>,
+    /// Requests until all is well again; for ever if it is missing.
+    left: Option<u32>,
 }
 
 struct Mints {
@@ -76,7 +86,7 @@ impl Service {
             overrides,
             latency,
             quote_lock: serialize.then(tokio::sync::Mutex::default),
-            fault: Mutex::new(fault),
+            fault: Mutex::new(Misbehaviour { fault, left: None }),
             issued: AtomicU64::new(0),
         })
     }
@@ -85,12 +95,20 @@ impl Service {
         self.issued.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn fault(&self) -> Option<Fault> {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The fault of the next tokens: of so many, or of all.
+    pub(crate) fn set_fault(&self, fault: Option<Fault>, left: Option<u32>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Misbehaviour { fault, left };
     }
 
-    pub(crate) fn set_fault(&self, fault: Option<Fault>) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    /// The fault of the token that is asked for now.
+    fn take_fault(&self) -> Option<Fault> {
+        let mut misbehaviour = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut misbehaviour.left {
+            Some(0) => return None,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        misbehaviour.fault
     }
 
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<AnswerBody> {
@@ -139,7 +157,7 @@ impl Service {
         let failed =
             |inner: String| Refusal(StatusCode::INTERNAL_SERVER_ERROR, format!("{on_failure}: {inner}"));
 
-        let fault = self.fault();
+        let fault = self.take_fault();
         if fault == Some(Fault::Hang) {
             return std::future::pending().await;
         }
@@ -153,6 +171,9 @@ impl Service {
         }
         if fault == Some(Fault::Http500) {
             return Err(failed(format!("{SERVICE_CALL} Error 503: The service is currently unavailable.")));
+        }
+        if fault == Some(Fault::Quota) {
+            return Err(failed(format!("{SERVICE_CALL} {QUOTA}")));
         }
 
         // Signing takes about a millisecond of computing.

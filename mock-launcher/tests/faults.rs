@@ -120,6 +120,34 @@ async fn a_500_has_the_services_words_and_counts_as_no_token() {
 }
 
 #[tokio::test]
+async fn a_used_up_quota_is_a_500_with_the_services_words() {
+    let mock = Mock::start(|mock| mock.fault(Fault::Quota)).await;
+    let answer = mock.post(&body("uwear", &[NONCE], "PKI")).await;
+    assert_eq!(answer.status, 500);
+    assert!(
+        answer.body.contains(": googleapi: Error 429: Quota exceeded for quota metric "),
+        "{}",
+        answer.body
+    );
+    assert_eq!(mock.running.issued(), 0);
+}
+
+#[tokio::test]
+async fn a_fault_for_some_requests_is_over_after_them() {
+    let mock = Mock::start(|mock| mock).await;
+    mock.running.set_fault_for(2, Fault::Http500);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(mock.post(&body("uwear", &[NONCE], "PKI")).await.status);
+    }
+    assert_eq!(statuses, [500, 500, 200, 200]);
+
+    mock.running.set_fault_for(9, Fault::Http500);
+    mock.running.set_fault(None);
+    mock.token().await;
+}
+
+#[tokio::test]
 async fn a_hanging_mock_does_not_answer_and_does_not_block_the_next() {
     let mock = Mock::start(|mock| mock.fault(Fault::Hang).serialize(true)).await;
     let request = body("uwear", &[NONCE], "PKI");

@@ -324,7 +324,8 @@ async fn every_fault_of_a_token_is_refused_by_its_name() {
 async fn an_honest_server_with_a_faulty_launcher_gets_nothing_either() {
     support::all_pass(Fault::ALL.map(async |fault| {
         // An honest server passes no token on that it can see is none.
-        let no_token = matches!(fault, Fault::Http500 | Fault::Hang | Fault::CutBody | Fault::NoX5c);
+        let no_token =
+            matches!(fault, Fault::Http500 | Fault::Quota | Fault::Hang | Fault::CutBody | Fault::NoX5c);
         let limits = Limits { launcher: Duration::from_millis(300), ..Limits::default() };
         let limits = if fault == Fault::Hang { limits } else { Limits::default() };
         let usleep = Honest::with(|mock| mock.fault(fault), limits).await;

@@ -50,7 +50,7 @@ impl Pace {
         Self {
             limit,
             rate: limit,
-            tokens: 1.0,
+            tokens: burst(limit),
             updated: now,
             failures: 0,
             last_failure: None,
@@ -110,11 +110,14 @@ impl Pace {
 
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.updated).as_secs_f64();
-        let burst = (self.limit * BURST.as_secs_f64()).max(1.0);
-        self.tokens = (self.tokens + elapsed * self.rate).min(burst);
+        self.tokens = (self.tokens + elapsed * self.rate).min(burst(self.limit));
         self.rate = (self.rate + elapsed * self.limit / RECOVERY.as_secs_f64()).min(self.limit);
         self.updated = now;
     }
+}
+
+fn burst(limit: f64) -> f64 {
+    (limit * BURST.as_secs_f64()).max(1.0)
 }
 
 #[cfg(test)]
