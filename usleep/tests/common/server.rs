@@ -49,7 +49,7 @@ impl TestServer {
             .start(folder.path().join("teeserver.sock"))
             .await
             .unwrap();
-        let desk = TokenDesk::new(Arc::new(Launcher::new(launcher.socket())), desk_options(&limits));
+        let desk = TokenDesk::new(Arc::new(Launcher::new(launcher.socket())), desk_options());
         let workload = SleepAnalysis::new(RuleSet::Codelab);
         let server = Server::new(Identity::generate().unwrap(), desk, "uwear", workload, limits).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -78,8 +78,8 @@ impl TestServer {
 }
 
 /// As fast as the launcher is: its quota is not what these tests are about.
-fn desk_options(limits: &Limits) -> DeskOptions {
-    DeskOptions { tokens_per_second: 10_000.0, deadline: limits.launcher, ..DeskOptions::default() }
+fn desk_options() -> DeskOptions {
+    DeskOptions { tokens_per_second: 10_000.0, ..DeskOptions::default() }
 }
 
 /// Collects a log.
