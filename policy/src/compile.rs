@@ -85,6 +85,10 @@ impl Policy {
         .fitted()
     }
 
+    pub(crate) fn source(&self) -> &PolicySource {
+        &self.inner.source
+    }
+
     /// What is wrong with the baseline for this policy.
     pub(crate) fn baseline_faults(&self) -> Vec<BaselineError> {
         self.inner.baseline.faults(&self.inner.source, &self.inner.keys)

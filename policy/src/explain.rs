@@ -32,7 +32,8 @@ pub struct Explained {
 /// A path that a rule reads, and what is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
-    /// The claim's path (`submods.container.image_digest`), the baseline's key, or `session` and a fact's name.
+    /// The claim's path (`submods.container.image_digest`; of a list of objects the members of all of them, as in
+    /// `submods.container.image_signatures.key_id`), the baseline's key, or `session` and a fact's name.
     pub path: String,
     /// What is there.
     pub value: Shown,
@@ -129,9 +130,9 @@ fn reads_of_rule(judged: &Judged, rule: &Rule) -> (Vec<Read>, Vec<Read>) {
         }
         let value = if is_data {
             let value = lookup(&judged.policy.data, at());
-            waiver(value).map_or_else(|| shown(value), Shown::Waived)
+            waiver(value).map_or_else(|| shown_of_owner(value), Shown::Waived)
         } else {
-            shown(lookup(&judged.input, at()))
+            shown_claim(&judged.input, steps)
         };
         let path = printable(&steps.join("."));
         if is_claim { &mut found } else { &mut wanted }.push(Read { path, value });
@@ -143,12 +144,40 @@ fn lookup<'a, 'b>(document: &'a Rego, steps: impl IntoIterator<Item = &'b str>) 
     steps.into_iter().try_fold(document, |value, step| value.as_object().ok()?.get(&Rego::from(step)))
 }
 
+/// A claim; where a step leads into a list of objects, that member of each.
+fn shown_claim(input: &Rego, steps: &[String]) -> Shown {
+    let mut value = input;
+    for (at, step) in steps.iter().enumerate() {
+        if let Rego::Array(items) = value {
+            let rest = || steps.iter().skip(at).map(String::as_str);
+            return cut(items.iter().filter_map(|item| lookup(item, rest())), scalar);
+        }
+        match lookup(value, [step.as_str()]) {
+            Some(member) => value = member,
+            None => return Shown::Absent,
+        }
+    }
+    shown(Some(value))
+}
+
+/// A value of the baseline: what nests in it is shown too, for it is the owner's own.
+fn shown_of_owner(value: Option<&Rego>) -> Shown {
+    let whole = |item: &Rego| match item {
+        Rego::Object(_) => serde_json::to_string(item).map_or_else(|_| scalar(item), |json| printable(&json)),
+        _ => scalar(item),
+    };
+    match value {
+        Some(Rego::Array(items)) => cut(items.iter(), whole),
+        _ => shown(value),
+    }
+}
+
 fn shown(value: Option<&Rego>) -> Shown {
     match value {
         None | Some(Rego::Undefined) => Shown::Absent,
-        Some(Rego::Array(items)) => cut(items.iter()),
+        Some(Rego::Array(items)) => cut(items.iter(), scalar),
         // An object's names are enough: the values of an environment can be somebody's secrets.
-        Some(Rego::Object(members)) => cut(members.keys_sorted()),
+        Some(Rego::Object(members)) => cut(members.keys_sorted(), scalar),
         Some(single) => Shown::One(scalar(single)),
     }
 }
@@ -160,11 +189,11 @@ fn waiver(value: Option<&Rego>) -> Option<String> {
     (*any == Rego::Bool(true)).then(|| printable(reason))
 }
 
-fn cut<'a>(items: impl Iterator<Item = &'a Rego> + 'a) -> Shown {
+fn cut<'a>(items: impl Iterator<Item = &'a Rego>, one: impl Fn(&Rego) -> String) -> Shown {
     let (mut values, mut more) = (Vec::new(), 0);
     for item in items {
         if values.len() < MAX_SHOWN_VALUES {
-            values.push(scalar(item));
+            values.push(one(item));
         } else {
             more += 1;
         }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
-use regorus::unstable::{BoolOp, Expr, Literal, Module, Query, Rule, RuleAssign, RuleHead};
+use regorus::unstable::{AssignOp, BoolOp, Expr, Literal, Module, Query, Rule, RuleAssign, RuleHead};
 
 use crate::PACKAGE;
 use crate::comparisons::{Comparison, comparison};
@@ -19,6 +19,10 @@ use crate::comparisons::{Comparison, comparison};
 /// Most rules in a chain where each uses the next. regorus follows them recursively; 64 overflow a stack of
 /// 2 MiB in a debug build.
 const MAX_CHAIN: usize = 16;
+
+/// Longest path that a variable is known by: a chain of variables, each a step inside the one before, would take
+/// memory by the square of their number. The deepest claim has 5 steps.
+const MAX_NAMED_STEPS: usize = 32;
 
 /// Steps from `input` or `data`, that word first.
 pub(crate) type Path = Vec<String>;
@@ -239,7 +243,7 @@ impl<'a> Walk<'a, '_> {
             match &statement.literal {
                 Literal::SomeVars { .. } => {}
                 Literal::SomeIn { key, value, collection, .. } => {
-                    self.name(value, collection);
+                    self.bind(value, collection);
                     key.iter().for_each(|key| self.expression(key));
                     self.expression(value);
                     self.expression(collection);
@@ -294,7 +298,10 @@ impl<'a> Walk<'a, '_> {
             | Expr::AssignExpr { lhs, rhs, .. } => {
                 let (one, other) = (self.path(lhs), self.path(rhs));
                 self.comparisons.extend(comparison((one, lhs), (other, rhs), self.line));
-                self.name(lhs, rhs);
+                match expression {
+                    Expr::AssignExpr { op: AssignOp::ColEq, .. } => self.bind(lhs, rhs),
+                    _ => self.name(lhs, rhs),
+                }
                 self.expression(lhs);
                 self.expression(rhs);
             }
@@ -358,10 +365,13 @@ impl<'a> Walk<'a, '_> {
         let mut path = match (root, self.syntax.aliases.get(root)) {
             ("input" | "data", _) => vec![root.to_owned()],
             (_, Some(path)) => path.clone(),
-            (name, None) => {
-                self.rule(name);
-                return None;
-            }
+            (name, None) => match self.names.get(name) {
+                Some(path) if !self.syntax.rules.contains_key(name) => path.clone(),
+                _ => {
+                    self.rule(name);
+                    return None;
+                }
+            },
         };
         path.extend(literal);
         match path.as_slice() {
@@ -392,20 +402,40 @@ impl<'a> Walk<'a, '_> {
         plain_path(expression, &self.names)
     }
 
-    /// Remembers a variable that stands for a claim or for the elements of one.
+    /// Remembers a variable that stands for a claim or for the elements of one, unless it stands for another.
     fn name(&mut self, variable: &'a Expr, stands_for: &Expr) {
-        if let Expr::Var { value, .. } = variable
-            && let Some(name) = text(value)
-            && let Some(path) = self.path(stands_for)
+        if let Some(name) = variable_name(variable)
+            && let Some(path) = self.short_path(stands_for)
         {
             self.names.entry(name).or_insert(path);
         }
+    }
+
+    /// The same where the variable is declared: what it stood for before, it stands for no more.
+    fn bind(&mut self, variable: &'a Expr, stands_for: &Expr) {
+        if let Some(name) = variable_name(variable) {
+            match self.short_path(stands_for) {
+                Some(path) => self.names.insert(name, path),
+                None => self.names.remove(name),
+            };
+        }
+    }
+
+    fn short_path(&self, expression: &Expr) -> Option<Path> {
+        self.path(expression).filter(|path| path.len() <= MAX_NAMED_STEPS)
     }
 
     fn read(&mut self, path: Path) {
         if self.found.iter().all(|read| read.path != path) {
             self.found.push(ReadAt { path, line: self.line });
         }
+    }
+}
+
+fn variable_name(expression: &Expr) -> Option<&str> {
+    match expression {
+        Expr::Var { value, .. } => text(value),
+        _ => None,
     }
 }
 

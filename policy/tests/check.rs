@@ -371,6 +371,104 @@ allow if {
 }
 
 #[test]
+fn the_client_policy_with_its_baseline_has_no_finding_by_whichever_way_a_client_is_pinned() {
+    let rows = [
+        json!({}),
+        json!({"allowed_client": [{"image_signature_key_id": "0a".repeat(32)}]}),
+        json!({"allowed_client": [
+            {"image_signature_key_id": "0a".repeat(32)},
+            {"project_id": "p", "service_account": "a@b.example"},
+        ]}),
+        json!({"allowed_env_override": []}),
+    ];
+    for patch in rows {
+        let baseline = Baseline::parse(policy::CLIENT_BASELINE).unwrap().patched(&patch).unwrap();
+        let checked = check(PolicySource::Client, baseline).unwrap();
+        assert_eq!(lines(&checked.findings), [""; 0], "{patch}");
+        assert!(checked.tried > 15, "{}", checked.tried);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_client_policy_or_its_baseline_is_found() {
+    let open = json!({"any": true, "reason": "mine"});
+    let rows = [
+        (
+            json!({"allowed_client": open}),
+            vec![
+                "warning client-not-pinned: another image, signed and run by somebody else, passes: allowed_client is open",
+                "warning open-list baseline allowed_client: it allows anything: mine",
+            ],
+        ),
+        (
+            json!({"allowed_client": [{"project_id": "p", "service_account": "somebody"}]}),
+            vec![
+                "error impossible-value baseline allowed_client: google_service_accounts is never \"somebody\"; it is an e-mail address",
+            ],
+        ),
+        (
+            json!({"allowed_dbgstat": ["disabled-since-boot", "enabled"]}),
+            vec![
+                "error debug-image-allowed: allowed_dbgstat holds enabled, which is a debug image: its operator has root",
+            ],
+        ),
+        (
+            json!({"allow_cmd_override": true}),
+            vec!["error overrides-allowed: an overridden command passes: allow_cmd_override is true"],
+        ),
+        (
+            json!({"allowed_client": []}),
+            vec![
+                "error empty-list baseline allowed_client: wanted a non-empty list of clients, or {\"any\": true, \"reason\": \"…\"} to allow any on purpose, got an empty list",
+                "warning not-tried: no token made up from the baseline is allowed: what else the policy lets through was not tried",
+            ],
+        ),
+    ];
+    for (patch, wanted) in rows {
+        let baseline = Baseline::parse(policy::CLIENT_BASELINE).unwrap().patched(&patch).unwrap();
+        assert_eq!(lines(&check(PolicySource::Client, baseline).unwrap().findings), wanted, "{patch}");
+    }
+
+    let without = |old: &str, new: &str| {
+        assert!(policy::CLIENT_POLICY.contains(old), "{old}");
+        lines(&of_text(policy::CLIENT_POLICY.replace(old, new), policy::CLIENT_BASELINE))
+    };
+    assert_eq!(
+        without("\tclient_verified\n", ""),
+        [
+            "error client-not-pinned: no rule reads submods.container.image_signatures or submods.gce.project_id or google_service_accounts: anybody's program passes for a client"
+        ]
+    );
+    assert_eq!(
+        without("\tdata.allowed_client.any == true\n", ""),
+        [
+            "error client-not-pinned: another image, signed and run by somebody else, passes, although submods.container.image_signatures or submods.gce.project_id or google_service_accounts is read"
+        ]
+    );
+    // A policy for either role is judged as one for servers.
+    let for_servers = without("\trole_verified\n", "");
+    assert_eq!(
+        for_servers.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>(),
+        ["error image-not-pinned"]
+    );
+}
+
+#[test]
+fn a_policy_that_goes_by_the_key_of_an_images_signature_is_tried() {
+    let key_id = "0a".repeat(32);
+    let rules = "allow if {\n some signature in input.submods.container.image_signatures\n signature.key_id in data.keys\n}";
+    let found = codes(&of_rules(rules, &json!({"keys": [key_id]})));
+    assert!(!found.contains(&"not-tried") && !found.contains(&"image-not-pinned"), "{found:?}");
+    let got = lines(&of_rules(rules, &json!({"keys": ["x"]})));
+    let wanted = "error impossible-value baseline keys: submods.container.image_signatures.key_id is never \"x\"; it is 64 lower-case hexadecimal digits";
+    assert!(got.contains(&wanted.to_owned()), "{got:#?}");
+    let got =
+        lines(&of_rules(&rules.replace("signature.key_id", "signature.keyid"), &json!({"keys": [key_id]})));
+    let wanted = "error unknown-claim mine.rego, line 5: no token has input.submods.container.image_signatures.keyid; the nearest is input.submods.container.image_signatures.key_id";
+    assert!(got.contains(&wanted.to_owned()), "{got:#?}");
+}
+
+#[test]
 fn a_policy_that_does_not_compile_is_no_finding_but_an_error() {
     let source = PolicySource::Custom { name: "mine.rego".to_owned(), text: "package x".to_owned() };
     assert!(check(source, Baseline::parse("{}").unwrap()).is_err());

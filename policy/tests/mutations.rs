@@ -1,4 +1,4 @@
-//! Would anybody notice if the default policy were weaker? Takes each of its conditions away, inverts it, moves
+//! Would anybody notice if the project's own policies were weaker? Takes each of its conditions away, inverts it, moves
 //! each constant and operator, and demands that at least one case of `cases/` comes out differently.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -6,12 +6,27 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use policy::cases::{Case, Shipped, Suite};
-use policy::{Baseline, DEFAULT_BASELINE, DEFAULT_POLICY, Policy, PolicyError, PolicySource};
+use policy::{
+    Baseline, CLIENT_BASELINE, CLIENT_POLICY, DEFAULT_BASELINE, DEFAULT_POLICY, Policy, PolicyError,
+    PolicySource,
+};
 
-/// Mutants that mean the same as the policy, each with the reason. One that a case notices does not belong here.
-const EQUIVALENT: &[(&str, &str)] = &[];
+/// A policy whose mutants are tried.
+struct Original {
+    shipped: Shipped,
+    text: &'static str,
+    baseline: &'static str,
+    /// Mutants that mean the same as the policy, each with the reason. One that a case notices does not belong here.
+    equivalent: &'static [(&'static str, &'static str)],
+}
 
-/// A policy that differs from the default one in one place.
+const DEFAULT: Original =
+    Original { shipped: Shipped::Default, text: DEFAULT_POLICY, baseline: DEFAULT_BASELINE, equivalent: &[] };
+
+const CLIENT: Original =
+    Original { shipped: Shipped::Client, text: CLIENT_POLICY, baseline: CLIENT_BASELINE, equivalent: &[] };
+
+/// A policy that differs from the original in one place.
 struct Mutant {
     /// The rule in which it differs.
     rule: String,
@@ -22,20 +37,29 @@ struct Mutant {
 
 #[test]
 fn some_case_notices_when_any_condition_of_the_default_policy_is_gone_or_changed() {
-    let suite = Suite::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap();
-    let cases: Vec<&Case> =
-        suite.cases().iter().filter(|case| case.policy() == Some(Shipped::Default)).collect();
-    let mutants = mutants(DEFAULT_POLICY);
+    every_mutant_is_noticed(&DEFAULT);
+}
+
+#[test]
+fn some_case_notices_when_any_condition_of_the_client_policy_is_gone_or_changed() {
+    every_mutant_is_noticed(&CLIENT);
+}
+
+fn every_mutant_is_noticed(original: &Original) {
+    let suite = suite();
+    let cases = original.cases(&suite);
+    let mutants = mutants(original.text);
     let (mut noticed, mut unnoticed) = (0, BTreeSet::new());
     for mutant in &mutants {
-        let policy = compile(&mutant.text).unwrap_or_else(|error| panic!("{}: {error}", mutant.name));
+        let policy =
+            original.compile(&mutant.text).unwrap_or_else(|error| panic!("{}: {error}", mutant.name));
         if notices(&cases, &mutant.rule, &policy) {
             noticed += 1;
         } else {
             unnoticed.insert(mutant.name.as_str());
         }
     }
-    let equivalent: BTreeSet<&str> = EQUIVALENT.iter().map(|(name, _)| *name).collect();
+    let equivalent: BTreeSet<&str> = original.equivalent.iter().map(|(name, _)| *name).collect();
     println!("{} mutants, {noticed} noticed, {} equivalent", mutants.len(), equivalent.len());
     assert!(mutants.len() >= 200, "wanted at least 200 mutants, got {}", mutants.len());
     assert_eq!(unnoticed, equivalent, "left: noticed by no case; right: said to be equivalent");
@@ -43,19 +67,30 @@ fn some_case_notices_when_any_condition_of_the_default_policy_is_gone_or_changed
 
 /// The mutants are real only if the text itself is none.
 #[test]
-fn no_case_notices_the_default_policy_itself() {
-    let suite = Suite::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap();
-    let cases: Vec<&Case> =
-        suite.cases().iter().filter(|case| case.policy() == Some(Shipped::Default)).collect();
-    assert!(!notices(&cases, "allow", &compile(DEFAULT_POLICY).unwrap()));
-    for mutant in mutants(DEFAULT_POLICY) {
-        assert_ne!(mutant.text, DEFAULT_POLICY, "{}", mutant.name);
+fn no_case_notices_the_policies_themselves() {
+    for original in [DEFAULT, CLIENT] {
+        let suite = suite();
+        let policy = original.compile(original.text).unwrap();
+        assert!(!notices(&original.cases(&suite), "allow", &policy));
+        for mutant in mutants(original.text) {
+            assert_ne!(mutant.text, original.text, "{}", mutant.name);
+        }
     }
 }
 
-fn compile(text: &str) -> Result<Policy, PolicyError> {
-    let source = PolicySource::Custom { name: "mutant.rego".to_owned(), text: text.to_owned() };
-    Policy::compile(source, Baseline::parse(DEFAULT_BASELINE).unwrap())
+fn suite() -> Suite {
+    Suite::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")).unwrap()
+}
+
+impl Original {
+    fn cases<'a>(&self, suite: &'a Suite) -> Vec<&'a Case> {
+        suite.cases().iter().filter(|case| case.policy() == Some(self.shipped)).collect()
+    }
+
+    fn compile(&self, text: &str) -> Result<Policy, PolicyError> {
+        let source = PolicySource::Custom { name: "mutant.rego".to_owned(), text: text.to_owned() };
+        Policy::compile(source, Baseline::parse(self.baseline).unwrap())
+    }
 }
 
 /// Asks the cases about this rule first: the answer is the same, and comes sooner.
@@ -106,7 +141,12 @@ fn mutants(text: &str) -> Vec<Mutant> {
 fn head(code: &str) -> String {
     let code = code.strip_prefix("default ").unwrap_or(code);
     let name = code.split([' ', '(']).next().unwrap();
-    if name == "supported" { "support_attributes_verified" } else { name }.to_owned()
+    match name {
+        "supported" => "support_attributes_verified",
+        "signed_with_key_of" | "runs_as" => "client_verified",
+        name => name,
+    }
+    .to_owned()
 }
 
 /// What can stand for a whole line, and the last line that it replaces: a condition taken away or inverted, a
@@ -126,7 +166,12 @@ fn wholes(lines: &[&str], at: usize) -> Vec<(String, usize)> {
             wholes.push((format!("{head} if true"), at));
             wholes.push((format!("{head} if {}", inverted(condition)), at));
         }
-        wholes.push((String::new(), if code.ends_with('{') { block_ends() } else { at }));
+        // A function that is used cannot be gone: it holds for nothing.
+        let gone = match code.split_once(" if ") {
+            Some((head, _)) if head.ends_with(')') => format!("{head} if false"),
+            _ => String::new(),
+        };
+        wholes.push((gone, if code.ends_with('{') { block_ends() } else { at }));
         return wholes;
     }
     if let Some(every) = code.strip_prefix("every ") {
@@ -137,9 +182,21 @@ fn wholes(lines: &[&str], at: usize) -> Vec<(String, usize)> {
         return vec![(format!("{indent}true"), end), (some, end)];
     }
     if let Some(some) = code.strip_prefix("some ") {
-        // It binds a name: taken away, that name is whatever the owner approved.
+        // It binds a name: taken away, that name is whatever would do.
         let name = some.split(" in ").next().unwrap();
-        return vec![(format!("{indent}some {name} in data.allowed_service_account"), at)];
+        let whatever = match name {
+            "account" => "data.allowed_service_account",
+            "signature" => "[{\"key_id\": client.image_signature_key_id}]",
+            "client" if lines[at + 1].contains("signed_with_key_of") => {
+                "[{\"image_signature_key_id\": input.submods.container.image_signatures[0].key_id}]"
+            }
+            "client" => {
+                "[{\"project_id\": input.submods.gce.project_id, \
+                   \"service_account\": input.google_service_accounts[0]}]"
+            }
+            name => panic!("what would do for {name}?"),
+        };
+        return vec![(format!("{indent}some {name} in {whatever}"), at)];
     }
     vec![(format!("{indent}true"), at), (format!("{indent}{}", inverted(code)), at)]
 }

@@ -49,6 +49,7 @@ fn outcome(evaluation: &Evaluation, name: &str) -> Outcome {
 fn shipped(source: PolicySource, change: impl FnOnce(&mut Value)) -> Result<Policy, PolicyError> {
     let text = match source {
         PolicySource::Codelab => policy::CODELAB_BASELINE,
+        PolicySource::Client => policy::CLIENT_BASELINE,
         _ => policy::DEFAULT_BASELINE,
     };
     let mut baseline = serde_json::from_str(text).unwrap();
@@ -343,6 +344,10 @@ fn a_rule_is_explained_by_what_it_reads_however_it_is_written() {
         ("input.a.b[_] == data.k[0]", "a.b", "k"),
         ("imported.b == k", "a.b", "k"),
         ("input.a.b == data.k\n data.k.any == true", "a.b", "k"),
+        ("x := input.a\n x.b == data.k", "a.b", "k"),
+        ("some x in [input.a]\n x.b == data.k\n input.a.b", "a.b", "k"),
+        ("some x in data.k\n x == input.a.b", "a.b", "k"),
+        ("count([1 | some x in input.a; x.b]) > 0\n count([1 | some x in data.k; x.b]) > 0", "a.b", "k"),
     ];
     for (body, found, wanted) in rows {
         let rules = format!(
@@ -380,6 +385,18 @@ fn explanations_are_printable_and_short() {
         let allow = explained.iter().find(|explained| explained.name == "allow").unwrap();
         assert_eq!(allow.found[0].value.to_string(), wanted);
     }
+    // Of a list of objects what each has.
+    let list = json!([{"b": "one\u{7}", "c": "secret"}, {"c": "secret"}, "secret", {"b": ["secret"]}]);
+    let rules = "allow if {\n some x in input.a\n x.b == 1 }";
+    let evaluation = evaluate(rules, &json!({}), &json!({"a": list}));
+    let explained = evaluation.explain();
+    let found = &explained.last().unwrap().found;
+    let found: Vec<_> = found.iter().map(|read| format!("{} {}", read.path, read.value)).collect();
+    assert_eq!(found, ["a.b one\\u{7}, a list"]);
+    // What nests in the baseline is the owner's own.
+    let rules = "allow if { some x in data.k\n x.y == input.a }";
+    let evaluation = evaluate(rules, &json!({"k": [{"y": "v"}, 1]}), &json!({"a": 1}));
+    assert_eq!(evaluation.explain().last().unwrap().wanted[0].value.to_string(), "{\"y\":\"v\"}, 1");
     let evaluation = evaluate("allow if input.a.b == 1", &json!({}), &json!({"a": "x".repeat(10_000)}));
     let explained = evaluation.explain();
     assert_eq!(explained.last().unwrap().found[0].value, Shown::Absent);
@@ -483,9 +500,11 @@ fn a_baseline_that_does_not_fit_the_default_policy_is_refused_key_by_key() {
 
 #[test]
 fn every_key_that_a_policy_reads_has_to_be_there() {
-    for (source, text) in
-        [(PolicySource::Default, policy::DEFAULT_BASELINE), (PolicySource::Codelab, policy::CODELAB_BASELINE)]
-    {
+    for (source, text) in [
+        (PolicySource::Default, policy::DEFAULT_BASELINE),
+        (PolicySource::Codelab, policy::CODELAB_BASELINE),
+        (PolicySource::Client, policy::CLIENT_BASELINE),
+    ] {
         let keys: Value = serde_json::from_str(text).unwrap();
         for key in keys.as_object().unwrap().keys().filter(|key| *key != "image_digest_notes") {
             let error = shipped(source.clone(), |baseline| {

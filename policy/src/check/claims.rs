@@ -26,6 +26,8 @@ pub(super) enum Form {
     Version,
     /// An account's e-mail address.
     Account,
+    /// 64 lower-case hexadecimal digits.
+    KeyId,
 }
 
 impl Form {
@@ -35,7 +37,7 @@ impl Form {
     }
 }
 
-use Form::{Account, Boolean, Digest, Free, Integer, Members, OneOf, Text, Version};
+use Form::{Account, Boolean, Digest, Free, Integer, KeyId, Members, OneOf, Text, Version};
 
 const TOP: &[(&str, Form)] = &[
     ("aud", Text),
@@ -81,7 +83,13 @@ const SUBMODS: &[(&str, Form)] = &[
     ("submods.container.env", Free),
     ("submods.container.env_override", Free),
     ("submods.container.cmd_override", Text),
-    ("submods.container.image_signatures", Free),
+    ("submods.container.image_signatures", Members),
+    ("submods.container.image_signatures.key_id", KeyId),
+    ("submods.container.image_signatures.signature", Text),
+    (
+        "submods.container.image_signatures.signature_algorithm",
+        OneOf(&["ECDSA_P256_SHA256", "RSASSA_PKCS1V15_SHA256", "RSASSA_PSS_SHA256"]),
+    ),
     ("submods.gce", Members),
     ("submods.gce.zone", Text),
     ("submods.gce.project_id", Text),
@@ -111,6 +119,9 @@ pub(super) const LISTS: &[&str] = &[
     "submods.container.args",
     "submods.container.cmd_override",
 ];
+
+/// Claims that are lists of objects; the members listed above are those of the objects.
+pub(super) const LISTS_OF_OBJECTS: &[&str] = &["submods.container.image_signatures"];
 
 fn table() -> impl Iterator<Item = &'static (&'static str, Form)> {
     [TOP, SUBMODS, SESSION].into_iter().flatten()
@@ -166,6 +177,8 @@ pub(super) fn impossible(path: &str, value: &Value) -> Option<String> {
             };
             (!text.is_some_and(account)).then(|| "it is an e-mail address".to_owned())
         }
+        KeyId => (!text.is_some_and(crate::baseline::is_sha256))
+            .then(|| "it is 64 lower-case hexadecimal digits".to_owned()),
     }
 }
 
@@ -193,6 +206,8 @@ mod tests {
             ("submods.container", true),
             ("submods.container.env.HOSTNAME", true),
             ("submods.container.env_override.A.B", true),
+            ("submods.container.image_signatures.key_id", true),
+            ("submods.container.image_signatures.keyid", false),
             ("https://aws.amazon.com/tags.principal_tags", true),
             ("session.now", true),
             ("dbgstatus", false),
@@ -245,6 +260,17 @@ mod tests {
             ("google_service_accounts", json!("a@p.iam.gserviceaccount.com"), None),
             ("google_service_accounts", json!("a"), Some("it is an e-mail address")),
             ("oemid", json!("11129"), Some("it is a whole number")),
+            ("submods.container.image_signatures.key_id", json!("0a".repeat(32)), None),
+            (
+                "submods.container.image_signatures.key_id",
+                json!("0A".repeat(32)),
+                Some("it is 64 lower-case hexadecimal digits"),
+            ),
+            (
+                "submods.container.image_signatures.signature_algorithm",
+                json!("ES256"),
+                Some("the nearest value is "),
+            ),
             ("submods.container.env.A", json!(1), None),
         ];
         for (path, value, wanted) in rows {

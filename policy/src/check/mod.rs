@@ -7,6 +7,7 @@
 mod claims;
 mod probes;
 mod reading;
+mod tokens;
 
 use std::fmt;
 

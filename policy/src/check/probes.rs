@@ -1,4 +1,4 @@
-//! Tokens that a policy must not accept, made from one that it accepts, each with one thing wrong in it.
+//! Tries a policy on tokens that it must not accept, made from one that it accepts, each with one thing wrong in it.
 //!
 //! That a rule reads a claim does not mean that it refuses anything: only trying shows it. A rule that refuses a
 //! value but not the claim's absence is found too.
@@ -10,201 +10,32 @@ use rustls_pki_types::UnixTime;
 use serde_json::{Map, Value, json};
 
 use super::reading::{Link, list};
+use super::tokens::{IAT, NONCE, PROBES, Probe, put, put_client, sound_claims};
 use super::{Finding, Severity, claims, error, warning};
-use crate::baseline::CMD_OVERRIDE;
+use crate::baseline::{CLIENTS, CMD_OVERRIDE};
 use crate::merge::merged;
-use crate::{FactsForReading, Policy, Role};
-
-/// When the made-up token was issued, in seconds since 1970, and its nonce: any would do.
-const IAT: u64 = 1_757_060_250;
-const NONCE: &str = "fiQuFll+1NL8Fri2nnjwIG1qTV7mnmy9aOWfM3A43s0=";
+use crate::{FactsForReading, Policy, PolicySource, Role};
 
 /// Most values of one list that are tried.
 const MAX_TRIED_VALUES: usize = 64;
 
 const MEMORY_ENCRYPTING: &[&str] = &["GCP_AMD_SEV", "GCP_AMD_SEV_ES", "GCP_AMD_SEV_SNP", "GCP_INTEL_TDX"];
 
-/// One thing that can be wrong with a token.
-struct Probe {
-    code: &'static str,
-    severity: Severity,
-    /// The claims that could tell.
-    claims: &'static [&'static str],
-    /// What it means if no rule reads them.
-    consequence: &'static str,
-    /// The wrong value, if an allow-list could hold it, and what it lacks.
-    value: Option<(&'static str, &'static str)>,
-    /// The token described, and the merge patch that makes it.
-    tokens: fn() -> Vec<(&'static str, Value)>,
-}
-
-const PROBES: &[Probe] = &[
-    Probe {
-        code: "debug-image-allowed",
-        severity: Severity::Error,
-        claims: &["dbgstat"],
-        consequence: ": an operator with root on a debug VM would pass",
-        value: Some(("enabled", "which is a debug image: its operator has root")),
-        tokens: || {
-            vec![
-                ("a debug image (dbgstat enabled)", json!({"dbgstat": "enabled"})),
-                ("a token without dbgstat", json!({"dbgstat": null})),
-            ]
-        },
-    },
-    Probe {
-        code: "no-memory-encryption",
-        severity: Severity::Error,
-        claims: &["hwmodel"],
-        consequence: ": hardware that does not encrypt its memory would pass",
-        value: Some(("GCP_SHIELDED_VM", "which has none")),
-        tokens: || {
-            vec![
-                (
-                    "hardware without memory encryption (GCP_SHIELDED_VM)",
-                    json!({"hwmodel": "GCP_SHIELDED_VM"}),
-                ),
-                ("a token without hwmodel", json!({"hwmodel": null})),
-            ]
-        },
-    },
-    Probe {
-        code: "overrides-allowed",
-        severity: Severity::Error,
-        claims: &["submods.container.env_override", "submods.container.cmd_override"],
-        consequence: "",
-        value: None,
-        tokens: || {
-            vec![
-                (
-                    "an overridden environment variable (LD_PRELOAD)",
-                    json!({"submods": {"container": {
-                        "env": {"LD_PRELOAD": "/tmp/other.so"},
-                        "env_override": {"LD_PRELOAD": "/tmp/other.so"},
-                    }}}),
-                ),
-                (
-                    "an overridden command",
-                    json!({"submods": {"container": {"args": ["/bin/sh"], "cmd_override": ["/bin/sh"]}}}),
-                ),
-            ]
-        },
-    },
-    Probe {
-        code: "operator-not-pinned",
-        severity: Severity::Error,
-        claims: &["submods.gce.project_id", "google_service_accounts"],
-        consequence: ": anybody's copy of the image passes",
-        value: None,
-        tokens: || {
-            vec![
-                (
-                    "another operator's project and service account",
-                    json!({
-                        "sub": "https://www.googleapis.com/compute/v1/projects/somebody-else/zones/us-west1-b/instances/x",
-                        "google_service_accounts": ["x@somebody-else.iam.gserviceaccount.com"],
-                        "submods": {"gce": {"project_id": "somebody-else", "project_number": "2"}},
-                    }),
-                ),
-                (
-                    "a token without project and service account",
-                    json!({"sub": null, "google_service_accounts": null, "submods": {"gce": null}}),
-                ),
-            ]
-        },
-    },
-    Probe {
-        code: "image-not-pinned",
-        severity: Severity::Error,
-        claims: &["submods.container.image_digest"],
-        consequence: ": any workload passes",
-        value: None,
-        tokens: || {
-            vec![
-                (
-                    "another image",
-                    json!({"submods": {"container": {
-                        "image_digest": format!("sha256:{}", "01".repeat(32)),
-                        "image_id": format!("sha256:{}", "02".repeat(32)),
-                        "image_signatures": null,
-                    }}}),
-                ),
-                (
-                    "a token without image digest",
-                    json!({"submods": {"container": {
-                        "image_digest": null, "image_id": null, "image_signatures": null,
-                    }}}),
-                ),
-            ]
-        },
-    },
-    Probe {
-        code: "plain-vm-allowed",
-        severity: Severity::Error,
-        claims: &["swname"],
-        consequence: ": what a plain Confidential VM says of its container would pass",
-        value: Some(("GCE", "which is no Confidential Space")),
-        tokens: || {
-            vec![
-                ("a plain Confidential VM (swname GCE)", json!({"swname": "GCE"})),
-                ("a token without swname", json!({"swname": null})),
-            ]
-        },
-    },
-    Probe {
-        code: "secure-boot-not-required",
-        severity: Severity::Error,
-        claims: &["secboot"],
-        consequence: ": a VM that booted anything would pass",
-        value: None,
-        tokens: || {
-            vec![
-                ("a VM without Secure Boot", json!({"secboot": false})),
-                ("a token without secboot", json!({"secboot": null})),
-            ]
-        },
-    },
-    Probe {
-        code: "support-not-required",
-        severity: Severity::Warning,
-        claims: &["submods.confidential_space.support_attributes"],
-        consequence: "",
-        value: None,
-        tokens: || {
-            vec![(
-                "a Confidential Space image without support",
-                json!({"submods": {"confidential_space": {"support_attributes": null}}}),
-            )]
-        },
-    },
-    Probe {
-        code: "nonce-not-checked",
-        severity: Severity::Warning,
-        claims: &["eat_nonce"],
-        consequence: "; that the token is for this session is required all the same",
-        value: None,
-        tokens: || vec![("a token for another session", json!({"eat_nonce": "another session's nonce"}))],
-    },
-    Probe {
-        code: "audience-not-checked",
-        severity: Severity::Warning,
-        claims: &["aud"],
-        consequence: "; that the token is for us is required all the same",
-        value: None,
-        tokens: || vec![("a token for somebody else", json!({"aud": "anotherCompany.com"}))],
-    },
-];
-
 /// What gets through, and how many tokens were tried.
 pub(super) fn findings(policy: &Policy, links: &[Link]) -> (Vec<Finding>, usize) {
-    let mut trial = Trial { policy, links, wire: 0, role: Role::Server, tried: 0 };
+    let (wire, role) = match policy.source() {
+        PolicySource::Client => (1, Role::Client),
+        _ => (0, Role::Server),
+    };
+    let mut trial = Trial { policy, links, wire, role, tried: 0 };
     let mut findings = Vec::new();
     if trial.allows(&json!({})) {
         let what = "a token without any claim is allowed".to_owned();
         findings.push(error("allows-without-claims", what));
     }
     let good = trial.good();
-    for probe in PROBES {
+    let role = trial.role;
+    for probe in PROBES.iter().filter(|probe| probe.role.is_none_or(|of| of == role)) {
         findings.extend(trial.probe(probe, good.as_ref()));
     }
     match good {
@@ -249,10 +80,18 @@ impl Trial<'_> {
                 put(&mut claims, &link.claim, value);
             }
         }
-        [(0, Role::Server), (1, Role::Server), (1, Role::Client)].into_iter().find_map(|(wire, role)| {
-            (self.wire, self.role) = (wire, role);
-            self.allows(&claims).then(|| claims.clone())
-        })
+        if let Some(client) = list(self.policy, CLIENTS).first() {
+            put_client(&mut claims, client);
+        }
+        let usual = (self.wire, self.role);
+        for session in [(0, Role::Server), (1, Role::Server), (1, Role::Client)] {
+            (self.wire, self.role) = session;
+            if self.allows(&claims) {
+                return Some(claims);
+            }
+        }
+        (self.wire, self.role) = usual;
+        None
     }
 
     /// What the baseline wants in this claim. Of hardware the first that encrypts memory, to be able to tell.
@@ -302,7 +141,7 @@ impl Trial<'_> {
         };
         // Whose copy of the image it is may be left open on purpose; everything else that is wrong reads the data.
         let severity = match probe.code {
-            "operator-not-pinned" if !open.is_empty() => Severity::Warning,
+            "operator-not-pinned" | "client-not-pinned" if !open.is_empty() => Severity::Warning,
             _ => probe.severity,
         };
         Some(Finding { severity, code: probe.code, what, place: None })
@@ -343,7 +182,8 @@ impl Trial<'_> {
 
     fn keys(&self, probe: &Probe) -> impl Iterator<Item = &str> {
         let about = |link: &&Link| probe.claims.contains(&link.claim.as_str());
-        self.links.iter().filter(about).map(|link| link.key.as_str())
+        let clients = (probe.role == Some(Role::Client)).then_some(CLIENTS);
+        self.links.iter().filter(about).map(|link| link.key.as_str()).chain(clients)
     }
 
     fn is_true(&self, key: &str) -> bool {
@@ -353,58 +193,4 @@ impl Trial<'_> {
     fn is_open(&self, key: &str) -> bool {
         self.policy.waivers().iter().any(|waiver| waiver.key == key)
     }
-}
-
-/// A token of a production image, as Google's service makes them.
-fn sound_claims() -> Value {
-    json!({
-        "aud": "uwear",
-        "exp": IAT + 3600,
-        "iat": IAT,
-        "nbf": IAT,
-        "iss": "https://confidentialcomputing.googleapis.com",
-        "sub": "https://www.googleapis.com/compute/v1/projects/the-operator/zones/us-west1-b/instances/workload",
-        "eat_nonce": NONCE,
-        "eat_profile":
-            "https://cloud.google.com/confidential-computing/confidential-space/docs/reference/token-claims",
-        "secboot": true,
-        "oemid": 11129,
-        "hwmodel": "GCP_INTEL_TDX",
-        "swname": "CONFIDENTIAL_SPACE",
-        "swversion": ["250800"],
-        "attester_tcb": ["INTEL"],
-        "dbgstat": "disabled-since-boot",
-        "tdx": {
-            "gcp_attester_tcb_status": "UpToDate",
-            "gcp_attester_tcb_date": "2024-03-13T00:00:00Z",
-        },
-        "google_service_accounts": ["workload@the-operator.iam.gserviceaccount.com"],
-        "submods": {
-            "confidential_space": {
-                "support_attributes": ["LATEST", "STABLE", "USABLE"],
-                "monitoring_enabled": {"memory": false},
-            },
-            "container": {
-                "image_reference": "us-docker.pkg.dev/the-operator/workload/workload:latest",
-                "image_digest": format!("sha256:{}", "00".repeat(32)),
-                "image_id": format!("sha256:{}", "11".repeat(32)),
-                "restart_policy": "Never",
-                "args": ["/workload"],
-                "env": {"HOSTNAME": "workload", "PATH": "/usr/bin:/bin"},
-            },
-            "gce": {
-                "zone": "us-west1-b",
-                "project_id": "the-operator",
-                "project_number": "1",
-                "instance_name": "workload",
-                "instance_id": "42",
-            },
-        },
-    })
-}
-
-/// Sets the claim at a path of steps joined by dots.
-fn put(claims: &mut Value, path: &str, value: Value) {
-    let patch = path.rsplit('.').fold(value, |inner, step| json!({ step: inner }));
-    *claims = merged(claims, &patch);
 }

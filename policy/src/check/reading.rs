@@ -6,6 +6,7 @@ use attestation::printable;
 use serde_json::Value;
 
 use super::{Finding, claims, error, warning};
+use crate::baseline::{ACCOUNT_OF, CLIENTS};
 use crate::comparisons::With;
 use crate::{BaselineError, Policy};
 
@@ -38,7 +39,9 @@ pub(super) fn links(policy: &Policy) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     let mut add = |claim: &str, key: &str| {
         let link = Link { claim: claim.to_owned(), key: key.to_owned() };
-        if claims::form(claim).is_some_and(claims::Form::has_values) && !links.contains(&link) {
+        // A client is several claims together.
+        let single = key != CLIENTS && claims::form(claim).is_some_and(claims::Form::has_values);
+        if single && !links.contains(&link) {
             links.push(link);
         }
     };
@@ -119,8 +122,15 @@ fn impossible_in_policy(policy: &Policy) -> Vec<Finding> {
 fn impossible_in_baseline(policy: &Policy, links: &[Link], faults: &[BaselineError]) -> Vec<Finding> {
     let faulty = |key: &str| faults.iter().any(|fault| key_of(fault) == key);
     let mut findings: Vec<Finding> = Vec::new();
-    for Link { claim, key } in links.iter().filter(|link| !faulty(&link.key)) {
-        for value in list(policy, key) {
+    let of_links =
+        links.iter().map(|Link { claim, key }| (claim.as_str(), key.as_str(), list(policy, key).to_vec()));
+    // Of a client its form is known; that an account is none is seen here alone.
+    let accounts =
+        list(policy, CLIENTS).iter().filter_map(|client| client.get(ACCOUNT_OF)).cloned().collect();
+    let of_clients =
+        policy.inner.keys.contains(CLIENTS).then_some(("google_service_accounts", CLIENTS, accounts));
+    for (claim, key, values) in of_links.chain(of_clients).filter(|(_, key, _)| !faulty(key)) {
+        for value in &values {
             if let Some(why) = claims::impossible(claim, value) {
                 let what = format!("{claim} is never {}; {why}", shown(value));
                 let finding = error("impossible-value", what).at(format!("baseline {}", printable(key)));
