@@ -18,9 +18,18 @@ check:
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
     git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
 
-# Verification against the bare RSA operations in it
+# Verification against the bare RSA operations in it; start-up and a whole run
 bench:
     cargo bench --package policy --bench verification
+    cargo bench --package uwear --bench startup
+
+# Both container images, twice, with the same digests
+images:
+    scripts/build_images.sh --check --sizes
+
+# The tests of the Google Cloud scripts, without a cloud
+cloud:
+    scripts/tests/run.sh
 
 # Everything that must hold before a change lands
 ci:

@@ -12,7 +12,7 @@ Usage: scripts/audit_image.sh DIGEST [ARCHIVE] [--uwear]
   --uwear     it is said to be UWear's image, not USleep's
   -h, --help  this text
 
-Environment: AUDIENCE and SOURCE_URL as for scripts/build_images.sh.
+Environment: AUDIENCE, MUTUAL and SOURCE_URL as for scripts/build_images.sh; with others it is another image.
 
 Exit status:
   0  yes: this source gives this digest
@@ -59,7 +59,6 @@ trap 'rm -rf "$scratch"' EXIT
 harmless() { LC_ALL=C tr -cd '\12\40-\176'; }
 
 show() { # show ARCHIVE: what decides how the image behaves
-  printf '\n'
   skopeo inspect --config "oci-archive:$1" | jq -r '
     "entry point  \(.config.Entrypoint | tojson)",
     "command      \(.config.Cmd // [] | tojson)",
@@ -77,6 +76,7 @@ if [[ -n $archive ]]; then
   fi
 fi
 
+printf 'Building the image of %s from this source ...\n' "$name" >&2
 "$project/scripts/build_images.sh" "--$name" --output "$scratch/built" >"$scratch/log" 2>&1 || {
   cat "$scratch/log" >&2
   printf 'CANNOT JUDGE: the image could not be built here.\n'
@@ -85,18 +85,30 @@ fi
 built=$(cat "$scratch/built/$name.digest")
 shown=${archive:-$scratch/built/$name.oci.tar}
 if [[ $built == "$digest" ]]; then
-  printf 'YES: this source gives %s.\n' "$digest"
+  printf 'YES: this source gives %s.\n\n' "$digest"
   show "$shown"
   exit 0
 fi
 
+# What the build said of the source: changes that are not committed, a history that is cut off.
+grep '^build_images.sh: ' "$scratch/log" >&2 || true
+
+differences() { # with an archive: how it differs from what was built, as far as its configuration shows
+  if [[ -n $archive ]]; then
+    printf '      this source (-), the archive (+)\n'
+    { diff --unified=0 <(show "$scratch/built/$name.oci.tar") <(show "$archive") || true; } | sed -n '/^[-+][^-+]/s/^/        /p'
+    printf '\n'
+  fi
+  show "$shown"
+}
+
 # Other tools make other bytes from the same source; only with the same ones a difference means something.
-tools() { grep -E '^(rustc|cc|libc|buildah) ' "$1" | harmless || true; }
+tools() { grep -E '^(rustc|cc|binutils|libc|buildah) ' "$1" | harmless || true; }
 record=${archive%.oci.tar}.record
 if [[ -n $archive && -f $record && $(tools "$record") == "$(tools "$scratch/built/$name.record")" ]]; then
   printf 'NO: this source gives another digest, with the same tools.\n      found    %s\n      wanted   %s\n' \
     "$built" "$digest"
-  show "$shown"
+  differences
   exit 1
 fi
 printf 'CANNOT JUDGE: this source gives another digest here, but it may have been built with other tools.\n'
@@ -109,5 +121,5 @@ if [[ -n $archive && -f $record ]]; then
 else
   printf '      next     give the archive with its record beside it, and build with the tools that it names\n'
 fi
-show "$shown"
+differences
 exit 3

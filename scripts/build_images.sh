@@ -9,16 +9,18 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-Usage: scripts/build_images.sh [--usleep | --uwear] [--check] [--sizes] [--output DIR]
+Usage: scripts/build_images.sh [--usleep | --uwear] [--check [--keep DIR]] [--sizes] [--output DIR]
 
   --usleep, --uwear   only this image; both unless given
-  --check             build twice from two fresh copies of the source in different folders, and compare the digests
+  --check             build twice from fresh clones of the last commit in two folders, and compare the digests
+  --keep DIR          with --check: leave the first clone in DIR, with what was compiled in it
   --sizes             print what the images weigh, and fail above 3 MB for usleep and 4.5 MB for uwear (compressed)
   --output DIR        where archives, digests and build records go (target/images)
   -h, --help          this text
 
-Environment:
-  AUDIENCE            whom USleep's tokens are made for (uwear); another one is another image
+Environment; other values are other images:
+  AUDIENCE            whom USleep's tokens are made for (uwear)
+  MUTUAL              1: USleep wants a token of UWear's too, and UWear shows one; 0 unless set
   SOURCE_URL          where the source is published, for the image's label (nothing)
 
 Writes for each image: NAME.oci.tar, NAME.digest (sha256:...), NAME.record (what it was built from and with).
@@ -26,156 +28,201 @@ Needs cargo, a C compiler, git, buildah, skopeo and jq.
 TEXT
 }
 
-images=(usleep uwear)
-check=no sizes=no output=''
+fail() { # fail WHAT [EXIT_CODE]
+  printf 'build_images.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+say() { printf '%s\n' "$1" >&2; }
+
+images=(usleep uwear) selection=()
+check=no sizes=no output='' keep=''
 while (($#)); do
   case $1 in
-    --usleep) images=(usleep) ;;
-    --uwear) images=(uwear) ;;
+    --usleep | --uwear) images=("${1#--}") selection=("$1") ;;
     --check) check=yes ;;
+    --keep) keep=${2:?--keep wants a folder} && shift ;;
     --sizes) sizes=yes ;;
     --output) output=${2:?--output wants a folder} && shift ;;
     -h | --help) usage && exit 0 ;;
-    *)
-      printf 'build_images.sh: unknown argument: %s\n\n' "$1" >&2
-      usage >&2
-      exit 2
-      ;;
+    *) usage >&2 && fail "unknown argument: $1" 2 ;;
   esac
   shift
 done
 
 for tool in cargo cc git buildah skopeo jq; do
-  command -v "$tool" >/dev/null 2>&1 || {
-    printf 'build_images.sh: %s is missing: install it, for example with: apt-get install gcc git buildah skopeo jq\n' \
-      "$tool" >&2
-    exit 2
-  }
+  command -v "$tool" >/dev/null 2>&1 ||
+    fail "$tool is missing: install it, for example with: apt-get install gcc git buildah skopeo jq" 2
 done
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$project"
 output=${output:-$project/target/images}
 mkdir -p "$output"
 output=$(cd "$output" && pwd)
-audience=${AUDIENCE:-uwear}
-source_url=${SOURCE_URL:-}
-if [[ ! $audience =~ ^[A-Za-z0-9._:/-]{1,512}$ ]]; then
-  printf 'build_images.sh: AUDIENCE: wanted 1 to 512 letters, digits or . _ : / -, got: %q\n' "$audience" >&2
-  exit 2
+if [[ -n $keep ]]; then
+  [[ $check == yes ]] || fail '--keep goes with --check' 2
+  [[ ! -e $keep ]] || fail "--keep: there is a $keep already" 2
+  mkdir -p "$(dirname "$keep")"
+  keep=$(cd "$(dirname "$keep")" && pwd)/$(basename "$keep")
 fi
-
-# Where namespaces are closed, as in many containers, buildah works with these.
-export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+cd "$project"
+audience=${AUDIENCE:-uwear}
+mutual=${MUTUAL:-0}
+source_url=${SOURCE_URL:-}
+[[ $audience =~ ^[A-Za-z0-9._:/-]{1,512}$ ]] ||
+  fail "AUDIENCE: wanted 1 to 512 letters, digits or . _ : / -, got: $(printf '%q' "${audience:0:100}")" 2
+[[ $mutual == [01] ]] || fail "MUTUAL: wanted 0 or 1, got: $(printf '%q' "${mutual:0:100}")" 2
+[[ $source_url =~ ^[A-Za-z0-9._:/@%+~?=-]{0,512}$ ]] ||
+  fail "SOURCE_URL: wanted an address without spaces or quotes, got: $(printf '%q' "${source_url:0:100}")" 2
+# Compilers get the folder's name as part of flags, which they split.
+[[ $project =~ ^[A-Za-z0-9._/@%+~=-]+$ ]] || fail "a folder whose name compilers would split: $project" 2
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/images.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
-# What an image is made of. A change of anything else, the baseline in USleep's case, changes neither label nor
-# timestamp nor digest.
-inputs() { # inputs IMAGE
-  local crates=(attestation launcher policy session sleep "$1")
-  local crate
-  printf '%s\n' Cargo.toml Cargo.lock "Dockerfile.$1" scripts/build_images.sh
-  for crate in "${crates[@]}"; do
-    printf '%s\n' "$crate/Cargo.toml" "$crate/src"
-  done
-  printf '%s\n' policy/confidential_space.rego policy/codelab.rego policy/codelab_baseline.json
-  if [[ $1 == uwear ]]; then
-    printf '%s\n' policy/baseline.json sleep/testdata/amy.json
-  fi
+# Where namespaces are closed, as in many containers, buildah works with these. What it stores is nobody else's.
+export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
+buildah_here() { buildah --root "$scratch/storage" --runroot "$scratch/run" "$@"; }
+
+# inputs IMAGE: what it is made of, as git's pathspecs. A change of anything else, the baseline in USleep's case,
+# changes neither label nor timestamp nor digest. `only_inputs` fails where this list lacks something.
+inputs() {
+  printf '%s\n' Cargo.toml Cargo.lock .cargo rust-toolchain.toml "Dockerfile.$1" scripts/build_images.sh
+  # Each crate of this project that gets into the program.
+  cargo tree --locked --target x86_64-unknown-linux-gnu --package "$1" --edges normal,build --prefix none --format '{p}' |
+    sed -n "s|.* ($project/\([^)]*\)).*|\1|p" | LC_ALL=C sort -u | sed 's|.*|&/Cargo.toml\n&/src|' || return 1
+  # What the policies' crate has compiled in.
+  printf '%s\n' ':(glob)policy/*.rego' policy/codelab_baseline.json
+  case $1-$mutual in
+    # `uwear policy test` tries cases on the baselines that the project ships.
+    uwear-*) printf '%s\n' policy/baseline.json policy/client_baseline.json sleep/testdata/amy.json ;;
+    usleep-1) printf '%s\n' policy/client_baseline.json ;;
+  esac
 }
 
-# static_binaries SOURCE TARGET: both programs from the source in one folder, built in another.
-static_binaries() {
-  local source=$1 target=$2
-  local cargo_home=${CARGO_HOME:-$HOME/.cargo}
+paths_of() { # paths_of IMAGE: sets paths to its inputs
+  local lines
+  lines=$(inputs "$1") || fail "cargo cannot say what $1 is made of"
+  mapfile -t paths <<<"$lines"
+}
+
+# only_inputs IMAGE: fails if the compiler read a file of ours that is not among the inputs.
+only_inputs() {
+  local program=$target/x86_64-unknown-linux-gnu/image/$1 paths files others
+  paths_of "$1"
+  files=$(sed "s|^$program: *||" "$program.d" | tr ' ' '\n' | sed -n "s|^$project/||p" | LC_ALL=C sort -u)
+  [[ -n $files ]] || fail "$program.d does not say what $1 was compiled from"
+  # The two baselines are constants of the policies' crate that USleep does not use: the compiler reads them and leaves
+  # them out. scripts/tests/built_images.sh shows that others give the same USleep.
+  others=$(
+    LC_ALL=C comm -23 - <(git ls-files --cached --others --exclude-standard -- "${paths[@]}" | LC_ALL=C sort -u) <<<"$files" |
+      sed -e '\|^policy/baseline\.json$|d' -e '\|^policy/client_baseline\.json$|d'
+  )
+  [[ -z $others ]] || fail "$1 is compiled from files that are not among its inputs; name them in inputs():"$'\n'"$others"
+}
+
+target=$project/target/images-build
+
+# static_programs: both at once, as what crates are compiled with depends on who else uses them.
+static_programs() {
+  local cargo_home=${CARGO_HOME:-$HOME/.cargo} name
   # Folders of this machine must not get into the programs.
-  local remap="--remap-path-prefix=$source=/source --remap-path-prefix=$target=/target --remap-path-prefix=$cargo_home=/cargo"
-  local prefix="-ffile-prefix-map=$source=/source -ffile-prefix-map=$target=/target -ffile-prefix-map=$cargo_home=/cargo"
+  local remap="--remap-path-prefix=$project=/source --remap-path-prefix=$target=/target --remap-path-prefix=$cargo_home=/cargo"
+  local prefix="-ffile-prefix-map=$project=/source -ffile-prefix-map=$target=/target -ffile-prefix-map=$cargo_home=/cargo"
+  say 'Compiling usleep and uwear (some minutes the first time) ...'
   (
-    cd "$source"
-    env -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET \
-      RUSTFLAGS="-C target-feature=+crt-static $remap" CFLAGS="$prefix" \
-      CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0 \
-      cargo build --locked --profile image --target x86_64-unknown-linux-gnu --package usleep --package uwear
+    # Nor its settings.
+    for name in $(compgen -e); do
+      case $name in
+        CARGO_HOME) ;;
+        CARGO_BUILD_* | CARGO_ENCODED_* | CARGO_PROFILE_* | CARGO_TARGET_* | RUSTC | RUSTC_* | AWS_LC_* | SOURCE_DATE_EPOCH | \
+          CC | CC_* | CFLAGS_* | CPPFLAGS | TARGET_* | HOST_*) unset "$name" ;;
+      esac
+    done
+    export RUSTFLAGS="-C target-feature=+crt-static $remap" CFLAGS="$prefix"
+    export CARGO_TARGET_DIR="$target" CARGO_INCREMENTAL=0
+    cargo build --locked --profile image --target x86_64-unknown-linux-gnu --package usleep --package uwear
   )
 }
 
-# image NAME SOURCE BINARIES ARCHIVE: puts an image together and writes its archive and digest.
+# image NAME: puts an image together and writes its archive, digest and record.
 image() {
-  local name=$1 source=$2 binaries=$3 archive=$4
-  local context=$scratch/context-$name paths revision timestamp version
-  mapfile -t paths < <(inputs "$name")
-  revision=$(git -C "$project" log -1 --format=%H -- "${paths[@]}")
-  timestamp=$(git -C "$project" log -1 --format=%ct -- "${paths[@]}")
-  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$source/Cargo.toml" | head -n 1)
-  if [[ -n $(git -C "$project" status --porcelain -- "${paths[@]}") ]]; then
-    printf 'build_images.sh: %s has changes that are not committed: its digest names no source\n' "$name" >&2
+  local name=$1 archive=$output/$1.oci.tar context=$scratch/context-$1 stage=$1 paths revision timestamp version
+  if [[ $mutual == 1 ]]; then stage+=-mutual; fi
+  paths_of "$name"
+  revision=$(git log -1 --format=%H -- "${paths[@]}")
+  timestamp=$(git log -1 --format=%ct -- "${paths[@]}")
+  version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+  # Where history is cut off, its first commit seems to have touched everything.
+  if grep -qxF -- "$revision" "$(git rev-parse --git-path shallow)" 2>/dev/null; then
+    say "build_images.sh: the commit that last touched $name's inputs is not here: git fetch --unshallow"
+    revision+=-shallow
+  fi
+  if [[ -n $(git status --porcelain -- "${paths[@]}") ]]; then
+    say "build_images.sh: $name has changes that are not committed: its digest names no source"
     revision+=-modified
   fi
 
-  rm -rf "$context"
+  say "Putting the image of $name together ..."
   mkdir "$context"
-  cp "$binaries/x86_64-unknown-linux-gnu/image/$name" "$context/"
-  if [[ $name == uwear ]]; then
-    cp "$source/policy/baseline.json" "$source/sleep/testdata/amy.json" "$context/"
-  fi
+  cp "$target/x86_64-unknown-linux-gnu/image/$name" "$context/"
+  case $stage in
+    uwear*) cp policy/baseline.json sleep/testdata/amy.json "$context/" ;;
+    usleep-mutual) cp policy/client_baseline.json "$context/" ;;
+  esac
   rm -f "$archive"
   # --timestamp: 1.28 ignores SOURCE_DATE_EPOCH. --identity-label=false: else it adds its own version.
-  buildah build --quiet --format oci --layers=false --timestamp "$timestamp" --identity-label=false \
+  buildah_here build --quiet --format oci --layers=false --timestamp "$timestamp" --identity-label=false \
     --build-arg "AUDIENCE=$audience" --build-arg "SOURCE=$source_url" \
     --build-arg "REVISION=$revision" --build-arg "VERSION=$version" \
-    --file "$source/Dockerfile.$name" --tag "localhost/$name:build" "$context" >/dev/null
-  buildah push --quiet --format oci --digestfile "$archive.digest" "localhost/$name:build" "oci-archive:$archive:$name"
-  buildah rmi --force "localhost/$name:build" >/dev/null
-  mv "$archive.digest" "${archive%.oci.tar}.digest"
+    --file "Dockerfile.$name" --target "$stage" --tag "localhost/$name:build" "$context" >/dev/null
+  buildah_here push --quiet --format oci --digestfile "$output/$name.digest" "localhost/$name:build" \
+    "oci-archive:$archive:$name"
   {
     printf 'image      %s\n' "$name"
-    printf 'digest     %s\n' "$(cat "${archive%.oci.tar}.digest")"
+    printf 'digest     %s\n' "$(cat "$output/$name.digest")"
     printf 'revision   %s\n' "$revision"
     printf 'version    %s\n' "$version"
+    printf 'source     %s\n' "$source_url"
     if [[ $name == usleep ]]; then printf 'audience   %s\n' "$audience"; fi
+    printf 'mutual     %s\n' "$mutual"
     printf 'rustc      %s\n' "$(rustc --version)"
     printf 'cc         %s\n' "$(cc --version | head -n 1)"
+    printf 'binutils   %s\n' "$(as --version | head -n 1)"
     printf 'libc       %s\n' "$(ldd --version 2>/dev/null | head -n 1)"
     printf 'buildah    %s\n' "$(buildah --version)"
     printf 'binary     sha256:%s\n' "$(sha256sum "$context/$name" | cut -d ' ' -f 1)"
-  } >"${archive%.oci.tar}.record"
+  } >"$output/$name.record"
 }
 
-# Builds both images from a fresh copy of the last commit in a folder of its own, and prints their digests.
-from_fresh_copy() { # from_fresh_copy FOLDER
-  local folder=$1 name
-  mkdir -p "$folder/source"
-  git -C "$project" archive HEAD | tar -x -C "$folder/source"
-  static_binaries "$folder/source" "$folder/target"
-  for name in "${images[@]}"; do
-    image "$name" "$folder/source" "$folder/target" "$folder/$name.oci.tar"
-  done
+# clone_and_build FOLDER: with the last commit's own script, into FOLDER/target/images.
+clone_and_build() {
+  say "A fresh clone of the last commit in $1 ..."
+  git clone --quiet "$project" "$1"
+  "$1/scripts/build_images.sh" "${selection[@]}" >/dev/null
 }
 
 if [[ $check == yes ]]; then
-  printf 'Building twice, each time from a fresh copy of the last commit ...\n'
-  from_fresh_copy "$scratch/one"
-  from_fresh_copy "$scratch/another/and/deeper"
+  one=${keep:-$scratch/one/source} other=$scratch/another/and/deeper/source
+  clone_and_build "$one"
+  # What differs between machines beside the folder and must not matter.
+  (
+    umask 077
+    export TZ=Pacific/Auckland LC_ALL=C
+    clone_and_build "$other"
+  )
   differ=no
   for name in "${images[@]}"; do
-    one=$(cat "$scratch/one/$name.digest")
-    other=$(cat "$scratch/another/and/deeper/$name.digest")
-    printf '%-7s %s\n        %s\n' "$name" "$one" "$other"
-    [[ $one == "$other" ]] || differ=yes
-    cp "$scratch/one/$name.oci.tar" "$scratch/one/$name.digest" "$scratch/one/$name.record" "$output/"
+    printf '%-7s %s\n        %s\n' "$name" "$(cat "$one/target/images/$name.digest")" "$(cat "$other/target/images/$name.digest")"
+    cmp -s "$one/target/images/$name.digest" "$other/target/images/$name.digest" || differ=yes
+    cp "$one/target/images/$name".{oci.tar,digest,record} "$output/"
   done
-  if [[ $differ == yes ]]; then
-    printf 'The digests differ: the build is not reproducible here.\n' >&2
-    exit 1
-  fi
+  [[ $differ == no ]] || fail 'the digests differ: the build is not reproducible here'
   printf 'The same digests both times.\n'
 else
-  static_binaries "$project" "$project/target/images-build"
+  static_programs
   for name in "${images[@]}"; do
-    image "$name" "$project" "$project/target/images-build" "$output/$name.oci.tar"
+    only_inputs "$name"
+    image "$name"
   done
 fi
 
@@ -193,5 +240,5 @@ if [[ $sizes == yes ]]; then
     printf '%-7s %s bytes compressed (limit %s)\n' "$name" "$bytes" "$limit"
     if ((bytes > limit)); then too_large=yes; fi
   done
-  [[ $too_large == no ]]
+  [[ $too_large == no ]] || fail 'an image weighs too much'
 fi

@@ -17,12 +17,15 @@ arrived, and lets USleep's service account read it. Prints the digest on stdout 
   --dry-run    print the commands, run none
   -h, --help   this text
 
-Reads config_env.sh's variables, and AUDIENCE: whom USleep's tokens are made for (uwear). It is part of the
-image: another audience is another digest.
+Reads config_env.sh's variables, and what is part of the image, so that other values give another digest:
+  AUDIENCE    whom USleep's tokens are made for (uwear)
+  MUTUAL      1: USleep wants a token of UWear's too; build both images with it (0)
+  SOURCE_URL  where the source is published, for the image's label (nothing)
 TEXT
 }
 while (($#)); do common_flag "$1" && shift; done
 load_config
+load_image_config
 audience=${AUDIENCE:-uwear}
 check AUDIENCE "$audience" '^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$' 'at most 256 characters of A-Z, a-z, 0-9 and . _ : / -'
 need_image_tools

@@ -18,11 +18,14 @@ service account read it. Prints the digest on stdout and keeps it for run_uwear.
   --dry-run    print the commands, run none
   -h, --help   this text
 
-Reads config_env.sh's variables.
+Reads config_env.sh's variables, and what is part of the image, so that other values give another digest:
+  MUTUAL      1: UWear shows USleep a token of its own; build both images with it (0)
+  SOURCE_URL  where the source is published, for the image's label (nothing)
 TEXT
 }
 while (($#)); do common_flag "$1" && shift; done
 load_config
+load_image_config
 need_image_tools
 
 baseline=$project_dir/policy/baseline.json

@@ -4,6 +4,11 @@
 
 images_dir=$project_dir/target/images
 
+load_image_config() {
+  mutual=${MUTUAL:-0}
+  check MUTUAL "$mutual" '^[01]$' '0 or 1'
+}
+
 need_image_tools() {
   need_gcloud
   need skopeo 'install skopeo, for example: apt-get install skopeo'
@@ -11,12 +16,15 @@ need_image_tools() {
 }
 
 # build_image WORKLOAD [AUDIENCE]: NAME.oci.tar and NAME.digest in $images_dir; sets built_digest.
-# The audience is passed on by name or taken away, so that a variable left over in the shell changes no digest unseen.
+# Audience and MUTUAL are passed on by name or taken away, so that a variable left over in the shell changes no digest
+# unseen.
 build_image() {
-  local name=${1,,}
+  local name=${1,,} build=(env --unset=AUDIENCE --unset=MUTUAL)
+  if [[ -n ${2:-} ]]; then build+=("AUDIENCE=$2"); fi
+  if [[ $mutual == 1 ]]; then build+=(MUTUAL=1); fi
   step "build the image of $name from this source${2:+ (audience $2)}"
-  local build=("$scripts_dir/build_images.sh" "--$name" --output "$images_dir")
-  if [[ -n ${2:-} ]]; then run env "AUDIENCE=$2" "${build[@]}"; else run env --unset=AUDIENCE "${build[@]}"; fi
+  if [[ $mutual == 1 ]]; then say '  MUTUAL=1: both sides prove what they are, so the other image has to be built with it too'; fi
+  run "${build[@]}" "$scripts_dir/build_images.sh" "--$name" --output "$images_dir"
   if [[ $dry_run == yes ]]; then
     built_digest="sha256:DIGEST_OF_${1}"
     return

@@ -2,6 +2,8 @@
 # Plays the whole scene from the two images: the mocked launcher's socket mounted where the launcher has it, the mock
 # reporting the image's real digest, UWear's baseline pinned to it. Then once more with a USleep image made for
 # another audience, so with another digest: refused for both reasons. Called by `scripts/run_local.sh --images`.
+#
+# IMAGES_SOURCE names another clone, whose images are built and played instead of this one's.
 set -euo pipefail
 
 fail() {
@@ -12,6 +14,7 @@ fail() {
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$project"
 bin=${CARGO_TARGET_DIR:-target}/release
+source=$(cd "${IMAGES_SOURCE:-$project}" && pwd)
 
 engine=${ENGINE:-}
 for candidate in buildah podman docker; do
@@ -25,16 +28,25 @@ done
 export STORAGE_DRIVER=${STORAGE_DRIVER:-vfs} BUILDAH_ISOLATION=${BUILDAH_ISOLATION:-chroot}
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/images.XXXXXX")
-children=() containers=()
+# What buildah stores for these runs is nobody else's.
+buildah_here() { buildah --root "$work/storage" --runroot "$work/run" "$@"; }
+children=() images=()
 finish() {
   trap - EXIT INT TERM
   if ((${#children[@]})); then
     kill "${children[@]}" 2>/dev/null || true
     wait "${children[@]}" 2>/dev/null || true
   fi
-  local container
-  for container in "${containers[@]}"; do buildah rm "$container" >/dev/null 2>&1 || true; done
-  rm -rf "$work"
+  case $engine in
+    buildah) buildah_here rm --all >/dev/null 2>&1 || true ;;
+    *) if ((${#images[@]})); then "$engine" rmi --force "${images[@]}" >/dev/null 2>&1 || true; fi ;;
+  esac
+  # Never through a mount that is still there.
+  if grep -qF " $work/" /proc/self/mountinfo; then
+    printf 'run_images.sh: something is still mounted in %s: left there\n' "$work" >&2
+  else
+    rm -rf "$work"
+  fi
 }
 trap finish EXIT
 trap 'exit 130' INT
@@ -44,13 +56,16 @@ trap 'exit 143' TERM
 prepare() {
   case $engine in
     buildah)
-      prepared=$(buildah from --quiet --pull-never "oci-archive:$1")
-      containers+=("$prepared")
+      prepared=$(buildah_here from --quiet --pull-never "oci-archive:$1")
       ;;
-    podman) prepared=$(podman pull --quiet "oci-archive:$1") ;;
+    podman)
+      prepared=$(podman pull --quiet "oci-archive:$1")
+      images+=("$prepared")
+      ;;
     docker)
-      prepared=usleep-local/$(basename "$1" .oci.tar):run
+      prepared=usleep-local/$(basename "$1" .oci.tar):run-$$
       skopeo copy --quiet "oci-archive:$1" "docker-daemon:$prepared"
+      images+=("$prepared")
       ;;
     *) fail "ENGINE: wanted buildah, podman or docker, got $engine" 2 ;;
   esac
@@ -64,7 +79,7 @@ run_image() {
     buildah)
       # buildah does not run entry points by itself.
       mapfile -t entry < <(skopeo inspect --config "oci-archive:$archive" | jq -r '.config.Entrypoint[]')
-      exec buildah run "$@" "$image" -- "${entry[@]}"
+      exec buildah --root "$work/storage" --runroot "$work/run" run "$@" "$image" -- "${entry[@]}"
       ;;
     *) exec "$engine" run --rm --network host "$@" "$image" ;;
   esac
@@ -91,10 +106,10 @@ start() {
   fail "$name ended before it was ready"
 }
 
-# scene NAME USLEEP_ARCHIVE UWEAR_ARCHIVE: USleep proves itself with its own digest; UWear's output and exit status
-# are in $work/NAME.uwear and $uwear_exit.
+# scene NAME USLEEP_ARCHIVE UWEAR_ARCHIVE: USleep proves itself with its own digest. UWear's output and exit status are
+# in $work/NAME.uwear and $uwear_exit; all that USleep had to say is in $work/NAME-usleep.log when this returns.
 scene() {
-  local name=$1 usleep=$2 uwear=$3 digest address
+  local name=$1 usleep=$2 uwear=$3 digest address server
   digest=sha256:$(skopeo inspect --raw "oci-archive:$usleep" | sha256sum | cut -d ' ' -f 1)
   mkdir "$work/$name"
   printf '{"submods":{"container":{"image_digest":"%s"}}}\n' "$digest" >"$work/$name/claims.json"
@@ -103,29 +118,39 @@ scene() {
   prepare "$usleep"
   start "$name-usleep" 'Starting Server..' run_image "$usleep" "$prepared" \
     --volume "$work/$name:/run/container_launcher" --env USLEEP_LISTEN=127.0.0.1:0
+  server=$started
   address=$(sed -n 's/^Starting Server\.\. listening on //p' "$work/$name-usleep.out")
   prepare "$uwear"
   uwear_exit=0
   (run_image "$uwear" "$prepared" --volume "$work/baseline.json:/policy/baseline.json:ro" \
     --volume "$project/certs/local/root.pem:/root.pem:ro" --env UWEAR_ROOT=/root.pem \
     --env "remote_ip_addr=$address") >"$work/$name.uwear" 2>"$work/$name.uwear.log" || uwear_exit=$?
+  kill -TERM "$server"
+  wait "$server" || true
   printf '\n--- UWear, against %s\n' "$digest"
   cat "$work/$name.uwear"
 }
 
-printf 'Building the images ...\n'
-scripts/build_images.sh
+# said NAME LINE: fails unless a line of the file has that.
+said() { grep -qF -- "$2" "$work/$1" || fail "$1 does not say: $2"; }
+
+# Neither a variable left over in the shell nor a baseline of one's own belongs to this scene.
+build() { env --unset=AUDIENCE --unset=MUTUAL "$@"; }
+build "$source/scripts/build_images.sh"
+built=$source/target/images
 cp policy/baseline.json "$work/baseline.json"
-scripts/pin_digest.sh --baseline "$work/baseline.json"
+scripts/pin_digest.sh "$(cat "$built/usleep.digest")" --baseline "$work/baseline.json"
 
-scene approved target/images/usleep.oci.tar target/images/uwear.oci.tar
+scene approved "$built/usleep.oci.tar" "$built/uwear.oci.tar"
 ((uwear_exit == 0)) || { cat "$work/approved.uwear.log" "$work/approved-usleep.log" >&2 && fail "uwear exited with $uwear_exit"; }
-grep -q 'Sleep quality result: ' "$work/approved.uwear" || fail 'no result came back'
+said approved.uwear 'Sleep quality result: '
+said approved.uwear 'Rules codelab say: total sleep time is less than 8 hours'
 
-AUDIENCE=anotherCompany.com scripts/build_images.sh --usleep --output "$work/other"
-scene unauthorized "$work/other/usleep.oci.tar" target/images/uwear.oci.tar
+printf '\nThe same source for another audience ...\n'
+build AUDIENCE=anotherCompany.com "$source/scripts/build_images.sh" --usleep --output "$work/other"
+scene unauthorized "$work/other/usleep.oci.tar" "$built/uwear.oci.tar"
 printf 'uwear exited with %s\n' "$uwear_exit"
 ((uwear_exit == 5)) || { cat "$work/unauthorized.uwear.log" >&2 && fail 'wanted exit status 5'; }
-for rule in image_digest_verified audience_verified allow; do
-  grep -qF "[ $rule ]: false" "$work/unauthorized.uwear" || fail "$rule should be false"
-done
+for rule in image_digest_verified audience_verified allow; do said unauthorized.uwear "[ $rule ]: false"; done
+said unauthorized.uwear 'REFUSED: nothing was sent.'
+said unauthorized-usleep.log '"outcome":"refused"'

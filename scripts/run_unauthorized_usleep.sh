@@ -24,6 +24,7 @@ TEXT
 }
 while (($#)); do common_flag "$1" && shift; done
 load_config
+load_image_config
 need_image_tools
 approved=$USLEEP_IMAGE_DIGEST
 if [[ $dry_run == no && -z $approved ]]; then

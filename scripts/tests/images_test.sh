@@ -17,7 +17,7 @@ test_usleeps_image_is_built_pushed_unchanged_compared_and_made_readable() {
   want gcloud artifacts repositories list --project=p-usleep --location=us '--format=value(name.basename())'
   want gcloud artifacts repositories create p-usleep-artifact-repo --project=p-usleep --location=us --repository-format=docker
   want build_images.sh
-  printf '%s\n' AUDIENCE=uwear --usleep --output "$images" >>"$here/want"
+  printf '%s\n' AUDIENCE=uwear MUTUAL=unset --usleep --output "$images" >>"$here/want"
   want gcloud auth print-access-token
   want skopeo login --username=oauth2accesstoken --password-stdin "--authfile=$auth" us-docker.pkg.dev
   want skopeo copy --preserve-digests "--authfile=$auth" "oci-archive:$images/usleep.oci.tar" "$registry:latest"
@@ -95,7 +95,7 @@ test_uwears_image_says_what_its_baseline_lacks() {
   says 'policy/baseline.json does not hold p-usleep'
   says 'policy/baseline.json does not hold workload-sa@p-usleep.iam.gserviceaccount.com'
   says "scripts/pin_digest.sh $(digest_of usleep uwear)"
-  called "build_images.sh AUDIENCE=unset --uwear --output $images"
+  called "build_images.sh AUDIENCE=unset MUTUAL=unset --uwear --output $images"
   called 'docker://us-docker.pkg.dev/p-uwear/p-uwear-artifact-repo/workload-container:latest'
   called 'add-iam-policy-binding p-uwear-artifact-repo --project=p-uwear --location=us --member=serviceAccount:workload-sa@p-uwear.iam.gserviceaccount.com'
 }
@@ -106,6 +106,20 @@ test_uwears_image_with_a_pinned_baseline_has_nothing_to_complain_about() {
     >"$here/project/policy/baseline.json"
   succeeds create_uwear_workload.sh
   says_not '!!'
+}
+
+test_mutual_reaches_the_build_of_both_images_and_nothing_else_does() {
+  settings+=(MUTUAL=1)
+  succeeds create_usleep_workload.sh
+  succeeds create_uwear_workload.sh
+  called "build_images.sh AUDIENCE=uwear MUTUAL=1 --usleep --output $images"
+  called "build_images.sh AUDIENCE=unset MUTUAL=1 --uwear --output $images"
+  says 'the other image has to be built with it too'
+  forget_calls
+  settings+=(MUTUAL=yes)
+  ends_with 2 create_usleep_workload.sh
+  says 'MUTUAL: wanted 0 or 1, got yes'
+  no_calls
 }
 
 # both_run: the approved pair, built and launched.
@@ -120,7 +134,7 @@ test_the_unauthorized_usleep_replaces_both_vms_and_leaves_the_approved_image_alo
   succeeds run_unauthorized_usleep.sh
   local other
   other=$(digest_of usleep anotherCompany.com)
-  called "build_images.sh AUDIENCE=anotherCompany.com --usleep --output $images/unauthorized"
+  called "build_images.sh AUDIENCE=anotherCompany.com MUTUAL=unset --usleep --output $images/unauthorized"
   called "oci-archive:$images/unauthorized/usleep.oci.tar $registry:unauthorized"
   not_called "$registry:latest"
   called 'compute instances delete usleep --project=p-usleep --zone=us-west1-b --quiet'

@@ -29,7 +29,7 @@ fresh() {
   cat >"$here/project/scripts/build_images.sh" <<'BUILD'
 #!/usr/bin/env bash
 set -euo pipefail
-printf -- '--- build_images.sh\nAUDIENCE=%q\n' "${AUDIENCE-unset}" >>"$STAND_IN/calls"
+printf -- '--- build_images.sh\nAUDIENCE=%q\nMUTUAL=%q\n' "${AUDIENCE-unset}" "${MUTUAL-unset}" >>"$STAND_IN/calls"
 printf '%q\n' "$@" >>"$STAND_IN/calls"
 if [[ -f $STAND_IN/build_fails ]]; then echo 'error: it does not compile' >&2 && exit 1; fi
 name=${1#--} images=$3
