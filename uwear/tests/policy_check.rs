@@ -24,6 +24,20 @@ async fn the_default_policy_has_no_finding_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_client_policy_has_no_finding_with_the_baseline_that_ships_with_it() {
+    let owner = Owner::new();
+    let called = |baseline: &str| {
+        check(&owner).option("--policy", "client").option("--baseline", policy_folder().join(baseline))
+    };
+    let ended = called("client_baseline.json").ends().await.with_code(0);
+    assert!(ended.stdout.starts_with("nothing found: ") && ended.stdout.contains("client.rego"), "{ended}");
+    let ended = called("baseline.json").ends().await.with_code(5);
+    ended.says(&[
+        "missing-key                baseline allowed_client: the policy reads it, and it is not there",
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_codelabs_policy_has_its_known_gaps_aligned_and_ends_with_5() {
     let owner = Owner::new();
     let called = || check(&owner).option("--baseline", policy_folder().join("codelab_baseline.json"));

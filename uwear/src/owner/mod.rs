@@ -49,8 +49,9 @@ pub(crate) enum BaselineCommand {
 }
 
 const CHECK_HELP: &str = "\
-Example:
+Examples:
   $ uwear policy check --policy mine.rego --baseline mine.json
+  $ uwear policy check --policy client --baseline policy/client_baseline.json
 
 Exit status:
   0  no finding is an error
@@ -106,8 +107,8 @@ pub(crate) struct TestArguments {
 /// The policy and the baseline to look at.
 #[derive(Debug, Args)]
 pub(crate) struct UnderTest {
-    /// The policy: default, codelab, or a Rego file
-    #[arg(long, value_name = "default|codelab|FILE", env = "UWEAR_POLICY", default_value = "default")]
+    /// The policy: default, codelab, client (by which USleep judges UWear in mutual mode), or a Rego file
+    #[arg(long, value_name = "default|codelab|client|FILE", env = "UWEAR_POLICY", default_value = "default")]
     pub(crate) policy: PathBuf,
 
     /// The allowed values; policy/baseline.json here or beside the program unless given
