@@ -217,7 +217,7 @@ impl Clerk {
 
         let now = Instant::now();
         let first_of_a_series = books.pace.failures() == 0;
-        let halved = books.pace.failed(asked, now, kind == Failure::Quota, fastrand::f64());
+        let slower = books.pace.failed(asked, now, kind == Failure::Quota, fastrand::f64());
         let next_try = books.pace.next(now);
         let (in_time, late): (Vec<_>, Vec<_>) = waiters
             .into_iter()
@@ -228,7 +228,7 @@ impl Clerk {
         drop(books);
 
         // One line for the first failure and for each lower rate, not one for each failure.
-        if first_of_a_series || halved {
+        if first_of_a_series || slower {
             warn!(kind = kind.name(), tokens_per_second = rate, next = error.hint(), "no token: {error}");
         } else {
             debug!(kind = kind.name(), "no token: {error}");

@@ -1,19 +1,11 @@
-//! One place for everything that wants a token: sessions that share one, and those that need one of their own.
+//! One place for everything that wants a token. What it holds to is said at [`TokenDesk`].
 //!
-//! A real launcher makes a token in a third of a second, one at a time, and the service allows five a second for a whole
-//! project and region. So the sessions of wire version 1 that wait at the same moment become the leaves of one tree,
-//! and one token carries its root ([`TokenDesk::share`]); what arrives while that request is under way forms the next
-//! batch. A session alone leaves at once, in a batch of one.
-//!
-//! What the desk holds to, whatever the peers do, who can cause requests without showing who they are:
-//!
-//! - At most one batch and [`DeskOptions::alone_under_way`] other requests are under way, and they leave at the configured
-//!   rate at most, repeated ones and readiness included. The rate gives way to quota errors.
-//! - While sessions wait to share, at most one other token is asked for between two batches; it gets its turn, too.
-//! - What waits is bounded; who leaves is gone at once, and nothing is asked for nobody. A request that has left is
-//!   waited for even so: the launcher works on it whoever listens, and what it has to do must not pile up there.
-//! - A failed request fails its own sessions only. Those for whom there is time wait for another, which is made after a
-//!   pause together with whoever came meanwhile.
+//! ```text
+//! share ── room ──┐          ┌── batch, one under way ──┐
+//!                 ├── clerk ─┤                          ├── TokenSource
+//! token ── room ──┘    │     └── alone, a few ──────────┘
+//!                      └ pace, counters
+//! ```
 
 mod clerk;
 mod counters;
@@ -75,8 +67,36 @@ impl Default for DeskOptions {
     }
 }
 
-/// Where sessions ask for tokens; there is one in a process. Clones are the same desk, which closes with the last of
-/// them.
+/// Where everything that wants a token asks for it: sessions that share one, and those that need one of their own.
+///
+/// A real launcher makes a token in a third of a second, one at a time, and the service allows five a second for a whole
+/// project and region. So the sessions of wire version 1 that wait at the same moment become the leaves of one tree,
+/// and one token carries its root ([`TokenDesk::share`]); what arrives while that request is under way forms the next
+/// batch. A session alone leaves at once, in a batch of one.
+///
+/// What the desk holds to, whatever is done by peers, who cause requests before they have shown who they are:
+///
+/// - At most one batch and [`DeskOptions::alone_under_way`] other requests are under way, and they leave at the configured
+///   rate at most, repeated ones and readiness included. The rate gives way to quota errors.
+/// - While sessions wait to share, at most one other token is asked for between two batches; it gets its turn, too.
+/// - What waits is bounded; who leaves is gone at once, and nothing is asked for nobody. A request that has left is
+///   waited for even so: the launcher works on it whoever listens, and its work must not pile up there.
+/// - A failed request fails its own sessions only. Those for whom there is time wait for another, which is made after a
+///   pause together with whoever came meanwhile. After status 400 there is no other.
+///
+/// There is one in a process. Clones are the same desk, which closes with the last of them.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use launcher::{DEFAULT_SOCKET, DeskError, DeskOptions, Launcher, TokenDesk};
+///
+/// # async fn session(leaf: attestation::v1::Leaf) -> Result<(), DeskError> {
+/// let desk = TokenDesk::new(Arc::new(Launcher::new(DEFAULT_SOCKET)), DeskOptions::default());
+/// let share = desk.share("uwear", leaf).await?;
+/// println!("leaf {} of {}, token {}", share.proof.index(), share.batch_size, share.token);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TokenDesk {
     desk: Arc<Desk>,

@@ -86,8 +86,8 @@ impl Pace {
     }
 
     /// A request that left at `asked` failed, and may be made again. `chance`, in 0 to 1, spreads the pauses of servers
-    /// that fail together. Requests that were under way together fail together, and count as one. True if the rate was
-    /// halved.
+    /// that fail together. Requests that were under way together fail together, and count as one. True if the rate has
+    /// become lower.
     pub(super) fn failed(&mut self, asked: Instant, now: Instant, quota: bool, chance: f64) -> bool {
         if self.last_failure.is_some_and(|last| asked < last) {
             return false;
@@ -97,10 +97,12 @@ impl Pace {
         self.failures = self.failures.saturating_add(1);
         let longest = if self.failures == 1 { FIRST_PAUSE } else { LONGEST_PAUSE };
         self.not_before = now + longest.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0));
-        if quota {
-            self.rate = (self.rate / 2.0).max(SLOWEST.min(self.limit));
+        if !quota {
+            return false;
         }
-        quota
+        let before = self.rate;
+        self.rate = (before / 2.0).max(SLOWEST.min(self.limit));
+        self.rate < before
     }
 
     /// Failures one after the other since the last token.
@@ -202,8 +204,8 @@ mod tests {
     fn a_quota_error_halves_the_rate_down_to_the_slowest_and_it_recovers_by_the_same_steps() {
         let mut now = Instant::now();
         let mut pace = Pace::new(4.0, now);
-        for wanted in [2.0, 1.0, 0.5, 0.25, 0.25] {
-            assert!(pace.failed(now, now, true, 0.0));
+        for (wanted, lower) in [(2.0, true), (1.0, true), (0.5, true), (0.25, true), (0.25, false)] {
+            assert_eq!(pace.failed(now, now, true, 0.0), lower, "{wanted}");
             assert!(near(pace.rate(now), wanted), "{wanted}");
         }
         for wanted in [0.25 + 1.0, 0.25 + 2.0, 0.25 + 3.0, 4.0, 4.0] {
@@ -216,7 +218,7 @@ mod tests {
     fn a_configured_rate_below_the_slowest_stays() {
         let now = Instant::now();
         let mut pace = Pace::new(0.1, now);
-        assert!(pace.failed(now, now, true, 0.0));
+        assert!(!pace.failed(now, now, true, 0.0));
         assert!(near(pace.rate(now), 0.1));
     }
 
