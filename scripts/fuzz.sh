@@ -5,7 +5,7 @@
 # does; the sanitizer's compiler flag is unstable, so RUSTC_BOOTSTRAP=1 allows it for these builds alone.
 set -euo pipefail
 
-targets=(token x5c claims policy_input session_messages launcher_answers sleep_input)
+targets=(token x5c claims policy_input session_messages launcher_answers sleep_input wire1_messages inclusion evidence)
 
 usage() {
   cat <<TEXT

@@ -75,8 +75,7 @@ fn transcripts_and_leaves_are_those_of_the_vectors() {
 
 #[test]
 fn trees_nonces_and_proofs_are_those_of_the_vectors() {
-    let sizes: Vec<usize> =
-        rows("trees").iter().map(|row| row["leaves"].as_array().unwrap().len()).collect();
+    let sizes: Vec<usize> = rows("trees").iter().map(|row| row["leaves"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [1, 2, 3, 5, 8]);
     for row in rows("trees") {
         let leaves: Vec<Leaf> = hashes(&row["leaves"]).into_iter().map(Leaf::from_bytes).collect();
