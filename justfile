@@ -18,9 +18,10 @@ check:
     RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
     git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
 
-# Verification against the bare RSA operations in it; start-up and a whole run
+# Verification against the bare RSA operations in it; the token desk; start-up and a whole run
 bench:
     cargo bench --package policy --bench verification
+    cargo bench --package launcher --bench desk
     cargo bench --package uwear --bench startup
 
 # Both container images, twice, with the same digests
