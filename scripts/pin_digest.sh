@@ -48,14 +48,26 @@ fi
 [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] ||
   fail "not a digest: wanted sha256: and 64 lower-case hexadecimal digits, got $(printf '%q' "${digest:0:100}")" 2
 [[ -f $baseline ]] || fail "no baseline at $baseline" 2
-jq -e 'type == "object"' "$baseline" >/dev/null || fail "$baseline is no JSON object" 2
+jq -e --slurp 'length == 1 and (.[0] | type == "object")' "$baseline" >/dev/null 2>&1 || fail "$baseline is not one JSON object" 2
+if [[ $add == true ]]; then
+  jq -e '.allowed_submods_container_image_digest | type == "array"' "$baseline" >/dev/null ||
+    fail "$baseline: allowed_submods_container_image_digest is no list of digests: pin without --add" 2
+fi
 if [[ -z $label ]]; then
   label="usleep $(sed -n 's/^version = "\(.*\)"$/\1/p' "$project/Cargo.toml" | head -n 1)"
 fi
 
+# As the file is indented, so that a review shows the change alone.
+indent=$(sed -n '2s/^\([[:blank:]]*\).*/\1/p' "$baseline")
+case $indent in
+  $'\t') form=(--tab) ;;
+  ' ' | '  ' | '   ' | '    ') form=(--indent "${#indent}") ;;
+  *) form=(--indent 2) ;;
+esac
+
 changed=$(mktemp "$baseline.XXXXXX")
 trap 'rm -f "$changed"' EXIT
-jq --indent 2 --arg digest "$digest" --arg text "$label" --arg date "$(date -u +%F)" --argjson add "$add" '
+jq "${form[@]}" --arg digest "$digest" --arg text "$label" --arg date "$(date -u +%F)" --argjson add "$add" '
   (if $add then .allowed_submods_container_image_digest else [] end) as $kept
   | .allowed_submods_container_image_digest = ($kept - [$digest] + [$digest])
   | .image_digest_notes = ((.image_digest_notes // {} | with_entries(select(.key as $key | $kept | index($key))))
