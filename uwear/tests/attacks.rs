@@ -21,7 +21,7 @@ use policy::{Baseline, Outcome, Policy, PolicySource, RuleOutcome};
 use rustls::pki_types::UnixTime;
 use serde_json::Value;
 use session::client::Connected;
-use session::{ConnectOptions, LinkError, connect};
+use session::{ConnectOptions, LinkError, Wire, connect};
 use sessions::{Attack, Received, Stage, claims, relay, show, take_phi, wire};
 use support::scripted::Scripted;
 use support::{Owner, named, set, tokens};
@@ -75,7 +75,8 @@ async fn the_program_refuses_forged_tokens_of_every_check_and_group() {
             peer.listen().await;
         });
         let server = server.await;
-        let called = owner.uwear().arg("release").arg(server.address.to_string()).args(["--phi", "phi.json"]);
+        let called = owner.uwear().arg("release").arg(server.address.to_string()).args(["--wire", "0"]);
+        let called = called.args(["--phi", "phi.json"]);
         let called = called.option("--baseline", support::shipped_baseline());
         let report = called.args(["--root", "root.pem"]).json().ends().await.with_code(4).json();
         assert_eq!((&report["released"], &report["exit_code"]), (&false.into(), &4.into()), "{}", row.name);
@@ -313,7 +314,8 @@ async fn meet(name: &str, stage: Stage, exit: i32, fails: &[&str], reason: &str)
 }
 
 async fn dial(server: &Scripted) -> Connected {
-    connect(&server.address.to_string().parse().unwrap(), &ConnectOptions::default()).await.unwrap()
+    let options = ConnectOptions { wire: Wire::V0, ..ConnectOptions::default() };
+    connect(&server.address.to_string().parse().unwrap(), &options).await.unwrap()
 }
 
 fn verifier(root: &[u8]) -> Verifier {
