@@ -189,10 +189,11 @@ async fn obtain<T>(
     asked: impl Future<Output = Result<T, NoToken>>,
 ) -> Result<(ServerLink, T), SessionError> {
     let waited = limits.launcher;
+    let patience = waited.saturating_add(DESK_FIRST);
     let obtained = tokio::select! {
         () = closing.cancelled() => None,
-        obtained = timeout(waited + DESK_FIRST, asked) => Some(obtained.unwrap_or(Err(NoToken::Timeout { waited }))),
-        left = link.receive(Deadline::after(waited.saturating_mul(2))) => {
+        obtained = timeout(patience, asked) => Some(obtained.unwrap_or(Err(NoToken::Timeout { waited }))),
+        left = link.receive(Deadline::after(patience.saturating_mul(2))) => {
             let (close, error) = match left {
                 Ok(_) => (Close::Type, LinkError::WrongType { wanted: "silence", got: "a message" }),
                 Err(error) => (Close::Done, error),
