@@ -49,22 +49,8 @@ while (($#)); do
   shift
 done
 
-for tool in cargo cc git buildah skopeo jq; do
-  command -v "$tool" >/dev/null 2>&1 ||
-    fail "$tool is missing: install it, for example with: apt-get install gcc git buildah skopeo jq" 2
-done
-
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-output=${output:-$project/target/images}
-mkdir -p "$output"
-output=$(cd "$output" && pwd)
-if [[ -n $keep ]]; then
-  [[ $check == yes ]] || fail '--keep goes with --check' 2
-  [[ ! -e $keep ]] || fail "--keep: there is a $keep already" 2
-  mkdir -p "$(dirname "$keep")"
-  keep=$(cd "$(dirname "$keep")" && pwd)/$(basename "$keep")
-fi
-cd "$project"
+if [[ -n $keep && $check == no ]]; then fail '--keep goes with --check' 2; fi
 audience=${AUDIENCE:-uwear}
 mutual=${MUTUAL:-0}
 source_url=${SOURCE_URL:-}
@@ -75,7 +61,20 @@ source_url=${SOURCE_URL:-}
   fail "SOURCE_URL: wanted an address without spaces or quotes, got: $(printf '%q' "${source_url:0:100}")" 2
 # Compilers get the folder's name as part of flags, which they split.
 [[ $project =~ ^[A-Za-z0-9._/@%+~=-]+$ ]] || fail "a folder whose name compilers would split: $project" 2
+for tool in cargo cc git buildah skopeo jq; do
+  command -v "$tool" >/dev/null 2>&1 ||
+    fail "$tool is missing: install it, for example with: apt-get install gcc git buildah skopeo jq" 2
+done
 
+output=${output:-$project/target/images}
+mkdir -p "$output"
+output=$(cd "$output" && pwd)
+if [[ -n $keep ]]; then
+  [[ ! -e $keep ]] || fail "--keep: there is a $keep already" 2
+  mkdir -p "$(dirname "$keep")"
+  keep=$(cd "$(dirname "$keep")" && pwd)/$(basename "$keep")
+fi
+cd "$project"
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/images.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
