@@ -1,5 +1,7 @@
 //! `--rules codelab`: the rules of the codelab's program, kept as they are.
 
+use serde::{Deserialize, Serialize};
+
 use crate::input::Night;
 
 /// The codelab's limit on the total, in minutes.
@@ -14,6 +16,44 @@ pub(crate) const TOTAL: &str = "total sleep time is less than 8 hours";
 /// What it says when no rule matches.
 pub(crate) const GREAT: &str = "great sleep!";
 
+/// Which rule of the codelab matches first, named by what it is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CodelabVerdict {
+    Total,
+    Rem,
+    Light,
+    Deep,
+    Great,
+}
+
+impl CodelabVerdict {
+    pub(crate) fn of(night: &Night) -> Self {
+        let shares = night.shares();
+        if night.total_minutes() > TOTAL_MINUTES {
+            Self::Total
+        } else if shares.rem < REM_OR_DEEP_SHARE {
+            Self::Rem
+        } else if shares.light < LIGHT_SHARE {
+            Self::Light
+        } else if shares.deep < REM_OR_DEEP_SHARE {
+            Self::Deep
+        } else {
+            Self::Great
+        }
+    }
+
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::Total => TOTAL,
+            Self::Rem => "rem sleep time is less than 25% of total sleep time",
+            Self::Light => "light sleep time is less than 50% of total sleep time",
+            Self::Deep => "deep sleep time is less than 25% of total sleep time",
+            Self::Great => GREAT,
+        }
+    }
+}
+
 /// What the codelab's program says of a night, in its own words. The first rule that matches wins.
 ///
 /// The first comparison is the wrong way round: it says "less than 8 hours" of a night of *more*
@@ -21,18 +61,7 @@ pub(crate) const GREAT: &str = "great sleep!";
 /// its sample of 510 minutes, and that transcript is what people compare with. The texts that say
 /// 25 percent for a limit of 20 are the codelab's too.
 pub fn codelab(night: &Night) -> &'static str {
-    let shares = night.shares();
-    if night.total_minutes() > TOTAL_MINUTES {
-        TOTAL
-    } else if shares.rem < REM_OR_DEEP_SHARE {
-        "rem sleep time is less than 25% of total sleep time"
-    } else if shares.light < LIGHT_SHARE {
-        "light sleep time is less than 50% of total sleep time"
-    } else if shares.deep < REM_OR_DEEP_SHARE {
-        "deep sleep time is less than 25% of total sleep time"
-    } else {
-        GREAT
-    }
+    CodelabVerdict::of(night).sentence()
 }
 
 #[cfg(test)]

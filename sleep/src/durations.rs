@@ -4,11 +4,13 @@
 
 use std::ops::RangeInclusive;
 
-use crate::input::Night;
+use serde::{Deserialize, Serialize};
+
 use crate::result::{hours_and_minutes, round};
 
 /// How the total compares with the recommendation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Duration {
     TooShort,
     PerhapsTooShort,
@@ -18,9 +20,10 @@ pub(crate) enum Duration {
 }
 
 impl Duration {
-    pub(crate) fn of(night: &Night) -> Self {
-        let AgeGroup { recommended, may_be_appropriate, .. } = age_group(night.age());
-        let hours = round(night.total_minutes()) / 60.0;
+    /// Of that many minutes asleep at that age in years.
+    pub(crate) fn of(age: u8, minutes: f64) -> Self {
+        let AgeGroup { recommended, may_be_appropriate, .. } = age_group(age);
+        let hours = round(minutes) / 60.0;
         let (low, high) = (f64::from(*recommended.start()), f64::from(*recommended.end()));
         let (lowest, highest) =
             (f64::from(*may_be_appropriate.start()), f64::from(*may_be_appropriate.end()));
@@ -34,10 +37,10 @@ impl Duration {
     }
 }
 
-/// The total beside both ranges for the age.
-pub(crate) fn sentence(night: &Night) -> String {
-    let AgeGroup { name, recommended, may_be_appropriate, .. } = age_group(night.age());
-    let verdict = match Duration::of(night) {
+/// The minutes beside both ranges for the age; `what` says whose they are.
+pub(crate) fn sentence(what: &str, age: u8, minutes: f64) -> String {
+    let AgeGroup { name, recommended, may_be_appropriate, .. } = age_group(age);
+    let verdict = match Duration::of(age, minutes) {
         Duration::TooShort => "shorter than",
         Duration::PerhapsTooShort => "shorter than, though near,",
         Duration::Recommended => "within",
@@ -45,8 +48,8 @@ pub(crate) fn sentence(night: &Night) -> String {
         Duration::TooLong => "longer than",
     };
     format!(
-        "total sleep of {} is {verdict} the {} to {} hours recommended for {name} ({} to {} may be appropriate)",
-        hours_and_minutes(night.total_minutes()),
+        "{what} of {} is {verdict} the {} to {} hours recommended for {name} ({} to {} may be appropriate)",
+        hours_and_minutes(minutes),
         recommended.start(),
         recommended.end(),
         may_be_appropriate.start(),
@@ -116,7 +119,7 @@ mod tests {
                 assert_eq!(group.may_be_appropriate, lowest..=highest, "{age}");
                 let at = |hours: u8, more: f64| {
                     let total = f64::from(hours) * 60.0 + more;
-                    Duration::of(&Night::for_tests(age, total, 0.0, 0.0))
+                    Duration::of(age, total)
                 };
                 let duration = [
                     (at(lowest, -1.0), Duration::TooShort),

@@ -27,7 +27,7 @@ use crate::stages::{Stages, stages};
 /// The verdicts are those of the figures as shown, rounded to 4 digits after the point, so that a
 /// night shown as 21 percent REM is never called less than 21 percent.
 pub fn recommended(night: &Night) -> Vec<String> {
-    let mut sentences = vec![durations::sentence(night)];
+    let mut sentences = vec![durations::sentence("total sleep", night.age(), night.total_minutes())];
     let shares = night.shares();
     let (rem, deep) = (round(shares.rem), round(shares.deep));
     match stages(night.age()) {
@@ -60,7 +60,7 @@ pub(crate) fn nothing_to_say_against(night: &Night) -> bool {
         }
         Stages::Typical { .. } | Stages::Unknown => true,
     };
-    stages_good && Duration::of(night) == Duration::Recommended
+    stages_good && Duration::of(night.age(), night.total_minutes()) == Duration::Recommended
 }
 
 #[cfg(test)]

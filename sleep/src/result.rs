@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::codelab::{self, codelab};
 use crate::durations::Duration;
-use crate::input::Night;
+use crate::input::{Night, Shares};
 use crate::recommended::{nothing_to_say_against, recommended};
 use crate::rules::RuleSet;
 
@@ -49,10 +49,16 @@ pub struct Analysis {
 }
 
 #[derive(Deserialize, Serialize, Zeroize)]
-struct RoundedShares {
-    light: f64,
-    deep: f64,
-    rem: f64,
+pub(crate) struct RoundedShares {
+    pub(crate) light: f64,
+    pub(crate) deep: f64,
+    pub(crate) rem: f64,
+}
+
+impl RoundedShares {
+    pub(crate) fn of(shares: Shares) -> Self {
+        Self { light: round(shares.light), deep: round(shares.deep), rem: round(shares.rem) }
+    }
 }
 
 impl Analysis {
@@ -60,7 +66,6 @@ impl Analysis {
     pub fn new(night: &Night, rules: RuleSet) -> Self {
         let codelab = codelab(night);
         let recommended = recommended(night);
-        let shares = night.shares();
         Self {
             rules,
             sentence: match rules {
@@ -68,11 +73,7 @@ impl Analysis {
                 RuleSet::Recommended => recommended.join(BETWEEN_SENTENCES),
             },
             total_minutes: round(night.total_minutes()),
-            shares: RoundedShares {
-                light: round(shares.light),
-                deep: round(shares.deep),
-                rem: round(shares.rem),
-            },
+            shares: RoundedShares::of(night.shares()),
             codelab: codelab.to_owned(),
             recommended,
             why_they_differ: why_they_differ(night, codelab).map(str::to_owned),
@@ -116,14 +117,7 @@ impl Analysis {
     /// The same for people, a line each, the rules in use first. Every line ends in a line break.
     pub fn to_text(&self) -> Zeroizing<String> {
         let recommended = self.recommended.iter().map(String::as_str);
-        let RoundedShares { light, deep, rem } = self.shares;
-        let figures = Zeroizing::new(format!(
-            "{}, light {} %, deep {} %, REM {} %",
-            hours_and_minutes(self.total_minutes),
-            percent(light),
-            percent(deep),
-            percent(rem),
-        ));
+        let figures = figures(self.total_minutes, &self.shares);
         let mut text = Zeroizing::new(String::with_capacity(RESULT_CAPACITY));
         match self.rules {
             RuleSet::Codelab => {
@@ -147,10 +141,10 @@ impl Analysis {
 pub struct NotAResult;
 
 /// What the codelab's program prints before its sentence.
-const LEADING: &str = "Sleep quality result: ";
+pub(crate) const LEADING: &str = "Sleep quality result: ";
 
 /// One line for each sentence, the first after the heading, the others in line with it.
-fn say<'s>(text: &mut String, heading: &str, sentences: impl IntoIterator<Item = &'s str>) {
+pub(crate) fn say<'s>(text: &mut String, heading: &str, sentences: impl IntoIterator<Item = &'s str>) {
     for (place, sentence) in sentences.into_iter().enumerate() {
         if place == 0 {
             text.push_str(heading);
@@ -170,7 +164,10 @@ impl fmt::Debug for Analysis {
 
 /// Why the two sets of rules come to different ends, if they do.
 fn why_they_differ(night: &Night, codelab: &str) -> Option<&'static str> {
-    let too_short = matches!(Duration::of(night), Duration::TooShort | Duration::PerhapsTooShort);
+    let too_short = matches!(
+        Duration::of(night.age(), night.total_minutes()),
+        Duration::TooShort | Duration::PerhapsTooShort
+    );
     if codelab == codelab::TOTAL {
         Some(
             "the codelab's rules compare the total the wrong way round: they call it less than 8 hours because it is \
@@ -189,6 +186,20 @@ fn why_they_differ(night: &Night, codelab: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Total and shares as people read them.
+pub(crate) fn figures(
+    total_minutes: f64,
+    RoundedShares { light, deep, rem }: &RoundedShares,
+) -> Zeroizing<String> {
+    Zeroizing::new(format!(
+        "{}, light {} %, deep {} %, REM {} %",
+        hours_and_minutes(total_minutes),
+        percent(*light),
+        percent(*deep),
+        percent(*rem),
+    ))
 }
 
 /// Rounds to 4 digits after the point.

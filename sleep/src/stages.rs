@@ -4,6 +4,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use crate::result::percent;
 
 /// What is known of the stages at an age.
@@ -44,19 +46,45 @@ pub(crate) struct AgreedShare {
     poor_text: &'static str,
 }
 
+/// How a share compares with what the panel agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StageVerdict {
+    Good,
+    /// A sign of sleep that is not good.
+    Poor,
+    /// Less than good.
+    Less,
+    /// More than good.
+    More,
+}
+
 impl AgreedShare {
+    pub(crate) fn verdict(&self, share: f64) -> StageVerdict {
+        if self.good.contains(&share) {
+            StageVerdict::Good
+        } else if self.poor.contains(&share) {
+            StageVerdict::Poor
+        } else if share < *self.good.start() {
+            StageVerdict::Less
+        } else {
+            StageVerdict::More
+        }
+    }
+
     pub(crate) fn sentence(&self, stage: &str, share: f64) -> String {
         let night = format!("{stage} sleep is {} percent of the night", percent(share));
         let good = format!("{} to {}", percent(*self.good.start()), percent(*self.good.end()));
         let poor = self.poor_text;
-        if self.good.contains(&share) {
-            format!("{night}, within the {good} that experts call good at this age")
-        } else if self.poor.contains(&share) {
-            format!("{night}: experts call {poor} not good at this age, {good} good")
-        } else if share < *self.good.start() {
-            format!("{night}, less than the {good} that experts call good at this age (not good: {poor})")
-        } else {
-            format!("{night}, more than the {good} that experts call good at this age (not good: {poor})")
+        match self.verdict(share) {
+            StageVerdict::Good => format!("{night}, within the {good} that experts call good at this age"),
+            StageVerdict::Poor => format!("{night}: experts call {poor} not good at this age, {good} good"),
+            StageVerdict::Less => {
+                format!("{night}, less than the {good} that experts call good at this age (not good: {poor})")
+            }
+            StageVerdict::More => {
+                format!("{night}, more than the {good} that experts call good at this age (not good: {poor})")
+            }
         }
     }
 }
