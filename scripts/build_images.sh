@@ -3,8 +3,8 @@
 # "this digest is this source".
 #
 # One builder defines the digest: buildah, OCI format, the manifest's digest as `buildah push --digestfile` gives it
-# for an OCI archive, which is then uploaded unchanged. Docker or podman may build the Dockerfiles for local play; their
-# digests are not comparable.
+# for an OCI archive, which is then uploaded unchanged. Docker or podman may build the Dockerfiles for local play
+# (--contexts); their digests are not comparable, and the images' revision label says so.
 set -euo pipefail
 
 usage() {
@@ -15,6 +15,8 @@ Usage: scripts/build_images.sh [--usleep | --uwear] [--check [--keep DIR]] [--si
   --check             build twice from fresh clones of the last commit in two folders, and compare the digests
   --keep DIR          with --check: leave the first clone in DIR, with what was compiled in it
   --sizes             print what the images weigh, and fail above 3 MB for usleep and 4.5 MB for uwear (compressed)
+  --contexts DIR      fill DIR/usleep and DIR/uwear with what the Dockerfiles copy, and put no image together. For local
+                      play: docker build --target usleep --file Dockerfile.usleep DIR/usleep
   --output DIR        where archives, digests and build records go (target/images)
   -h, --help          this text
 
@@ -35,12 +37,13 @@ fail() { # fail WHAT [EXIT_CODE]
 say() { printf '%s\n' "$1" >&2; }
 
 images=(usleep uwear) selection=()
-check=no sizes=no output='' keep=''
+check=no sizes=no output='' keep='' contexts=''
 while (($#)); do
   case $1 in
     --usleep | --uwear) images=("${1#--}") selection=("$1") ;;
     --check) check=yes ;;
     --keep) keep=${2:?--keep wants a folder} && shift ;;
+    --contexts) contexts=${2:?--contexts wants a folder} && shift ;;
     --sizes) sizes=yes ;;
     --output) output=${2:?--output wants a folder} && shift ;;
     -h | --help) usage && exit 0 ;;
@@ -51,6 +54,7 @@ done
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [[ -n $keep && $check == no ]]; then fail '--keep goes with --check' 2; fi
+if [[ -n $contexts && $check$sizes != nono ]]; then fail '--contexts goes with neither --check nor --sizes' 2; fi
 audience=${AUDIENCE:-uwear}
 mutual=${MUTUAL:-0}
 source_url=${SOURCE_URL:-}
@@ -73,6 +77,10 @@ if [[ -n $keep ]]; then
   [[ ! -e $keep ]] || fail "--keep: there is a $keep already" 2
   mkdir -p "$(dirname "$keep")"
   keep=$(cd "$(dirname "$keep")" && pwd)/$(basename "$keep")
+fi
+if [[ -n $contexts ]]; then
+  mkdir -p "$contexts"
+  contexts=$(cd "$contexts" && pwd)
 fi
 cd "$project"
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/images.XXXXXX")
@@ -143,6 +151,16 @@ static_programs() {
   )
 }
 
+# context NAME FOLDER: a new folder with what its Dockerfile copies.
+context() {
+  mkdir "$2"
+  cp "$target/x86_64-unknown-linux-gnu/image/$1" "$2/"
+  case $1-$mutual in
+    uwear-*) cp policy/baseline.json sleep/testdata/amy.json "$2/" ;;
+    usleep-1) cp policy/client_baseline.json "$2/" ;;
+  esac
+}
+
 # image NAME: puts an image together and writes its archive, digest and record.
 image() {
   local name=$1 archive=$output/$1.oci.tar context=$scratch/context-$1 stage=$1 paths revision timestamp version
@@ -162,12 +180,7 @@ image() {
   fi
 
   say "Putting the image of $name together ..."
-  mkdir "$context"
-  cp "$target/x86_64-unknown-linux-gnu/image/$name" "$context/"
-  case $stage in
-    uwear*) cp policy/baseline.json sleep/testdata/amy.json "$context/" ;;
-    usleep-mutual) cp policy/client_baseline.json "$context/" ;;
-  esac
+  context "$name" "$context"
   rm -f "$archive"
   # --timestamp: 1.28 ignores SOURCE_DATE_EPOCH. --identity-label=false: else it adds its own version.
   buildah_here build --quiet --format oci --layers=false --timestamp "$timestamp" --identity-label=false \
@@ -217,6 +230,10 @@ if [[ $check == yes ]]; then
   done
   [[ $differ == no ]] || fail 'the digests differ: the build is not reproducible here'
   printf 'The same digests both times.\n'
+elif [[ -n $contexts ]]; then
+  static_programs
+  for name in "${images[@]}"; do context "$name" "$contexts/$name"; done
+  exit 0
 else
   static_programs
   for name in "${images[@]}"; do

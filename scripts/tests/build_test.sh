@@ -24,6 +24,8 @@ TABLE
   says 'unknown argument: --everything'
   ends_with 2 build_images.sh --keep "$here/kept"
   says '--keep goes with --check'
+  ends_with 2 build_images.sh --contexts "$here/contexts" --sizes
+  says '--contexts goes with neither'
   [[ ! -e $here/project/target ]] || die 'something was built'
 }
 
