@@ -6,6 +6,7 @@
 //! and what ships is built without it.
 
 pub mod analyze;
+pub mod clients;
 pub mod logging;
 pub mod report;
 pub mod serve;

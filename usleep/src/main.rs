@@ -25,7 +25,7 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(usleep::serve::Arguments),
+    Serve(Box<usleep::serve::Arguments>),
     Analyze(usleep::analyze::Arguments),
 }
 
@@ -35,9 +35,9 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let CommandLine { command, serve } = CommandLine::parse();
-    let ended = match command.unwrap_or(Command::Serve(serve)) {
+    let ended = match command.unwrap_or(Command::Serve(Box::new(serve))) {
         Command::Serve(arguments) => {
-            usleep::serve::run(arguments).map_err(|error| (error.to_string(), error.exit_code()))
+            usleep::serve::run(*arguments).map_err(|error| (error.to_string(), error.exit_code()))
         }
         Command::Analyze(arguments) => usleep::analyze::run(&arguments, io::stdin(), io::stdout())
             .map_err(|error| (error.to_string(), error.exit_code())),

@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::clients::{ClientArguments, ClientsError};
 use crate::logging::{self, Filter, Format};
 use crate::report;
 use crate::workload::SleepAnalysis;
@@ -62,6 +63,9 @@ pub struct Arguments {
     /// Rules that lead the result; it holds what both say
     #[arg(long, value_enum, env = "USLEEP_RULES", default_value_t)]
     rules: RuleSet,
+
+    #[command(flatten)]
+    clients: ClientArguments,
 
     /// How log lines look
     #[arg(long, value_enum, env = "USLEEP_LOG_FORMAT", default_value_t)]
@@ -117,6 +121,12 @@ pub enum Error {
         /// What the system says.
         reason: io::Error,
     },
+    /// Clients cannot be judged as asked.
+    #[error(transparent)]
+    Clients(#[from] ClientsError),
+    /// Clients have to prove themselves, in a version of the wire that has no way to.
+    #[error("--attest-client required needs wire version 1: wanted --wire 1 or auto, got --wire 0")]
+    Contradiction,
     /// No TLS key could be made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -132,7 +142,10 @@ impl Error {
     /// The exit status of the program: 1 unexpected, 2 an argument that cannot be used.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Listen { .. } | Self::Server(ServerError::Request(_)) => 2,
+            Self::Listen { .. }
+            | Self::Clients(_)
+            | Self::Contradiction
+            | Self::Server(ServerError::Request(_)) => 2,
             Self::Identity(_) | Self::Server(_) | Self::System(_) => 1,
         }
     }
@@ -152,6 +165,10 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     // First of all, so that whoever waits for the report's first line can stop us from then on.
     let mut signals = Signals::new().map_err(Error::System)?;
     let limits = arguments.limits();
+    let clients = arguments.clients.load()?;
+    if arguments.clients.required() && arguments.wire == Wire::V0 {
+        return Err(Error::Contradiction);
+    }
     let workload = SleepAnalysis::new(arguments.rules);
     #[cfg(feature = "walkthrough")]
     let walkthrough = arguments.unsafe_log_phi.then(Arc::<crate::walkthrough::Walkthrough>::default);
@@ -163,7 +180,8 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
     let source = Arc::new(Launcher::new(&arguments.socket).with_timeout(limits.launcher));
     let desk = TokenDesk::new(source, arguments.desk_options(&limits));
     let server = Server::new(Identity::generate()?, desk, arguments.audience.as_str(), workload, limits)?
-        .with_wire(arguments.wire);
+        .with_wire(arguments.wire)
+        .with_client_attestation(clients);
     let listener = listen(arguments.listen).await?;
     let address = listener.local_addr().map_err(Error::System)?;
 

@@ -8,6 +8,7 @@ use session::{Endpoint, Wire};
 
 use crate::exit;
 use crate::owner::{BaselineCommand, PolicyCommand};
+use crate::release::OwnProofArguments;
 
 /// Release health data to a workload that has proven itself, and to nobody else
 ///
@@ -71,6 +72,9 @@ pub(crate) struct ReleaseArguments {
     /// Version of the wire: 0 is the codelab's, 1 leaves a receipt; auto takes 1 where the server knows it
     #[arg(long, value_name = "0|1|auto", env = "UWEAR_WIRE", default_value_t)]
     pub(crate) wire: Wire,
+
+    #[command(flatten)]
+    pub(crate) own_proof: OwnProofArguments,
 
     /// Try again for so long where that may help (exit 3), for example 5m while the server's VM boots
     ///

@@ -103,6 +103,8 @@ pub(crate) struct Report {
     pub(crate) now: Option<String>,
     pub(crate) endpoint: Option<String>,
     pub(crate) wire: Option<u8>,
+    /// Whether this end has sent a proof of its own.
+    pub(crate) mutual: bool,
     pub(crate) key_exchange: Option<String>,
     pub(crate) token_sha256: Option<String>,
     pub(crate) policy: Source,

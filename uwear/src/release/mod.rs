@@ -1,28 +1,34 @@
-//! `uwear release`: connect, verify, decide, release.
+//! `uwear release`: connect, verify, decide, prove ourselves where we are asked to, release.
 //!
 //! The order is not this file's to choose: each stage is a type of the `session` crate that only the stage
 //! before can make, and only an approved one can send.
+
+mod failures;
+mod own_proof;
 
 use std::time::Duration;
 
 use attestation::{CertificateSummary, Phi, Token, UnverifiedToken};
 use rustls_pki_types::UnixTime;
 use session::client::{Answer, AnswerError, Approved, Attested, Presented, ReleaseError, Released};
-use session::{ConnectError, ConnectOptions, Endpoint, LinkError, Wire, connect};
+use session::{ConnectOptions, Endpoint, Limits, LinkError, Wire, connect};
 use sleep::Analysis;
 use tokio::time::Instant;
 
 use crate::cli::{Format, ReleaseArguments};
-use crate::clock::span;
 use crate::exit::{Exit, Failure};
 use crate::load::{self, Judge, ResultFile};
 use crate::report::Report;
 use crate::text::{Printer, short};
+use failures::{AFTER_RELEASE, before_release, no_result, not_connected, not_proven_ourselves};
+use own_proof::OwnProof;
+pub(crate) use own_proof::OwnProofArguments;
 
 /// A release with everything in hand that can be checked beforehand.
 struct Release {
     endpoint: Endpoint,
     options: ConnectOptions,
+    own_proof: OwnProof,
     judge: Judge,
     /// None once it has been handed over to be sent.
     phi: Option<Phi>,
@@ -39,6 +45,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     let (Some(endpoint), Some(phi)) = (&arguments.address, &arguments.phi) else {
         return Err(Failure::usage("ADDRESS and --phi are required", "see `uwear release --help`"));
     };
+    let own_proof = OwnProof::new(&arguments.own_proof, arguments.wire)?;
     let judge = load::judge(&arguments.acceptance)?;
     let phi = load::phi(phi)?;
     let result_file = arguments.result.as_deref().map(ResultFile::create).transpose()?;
@@ -46,7 +53,8 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     report.endpoint = Some(endpoint.to_string());
     let mut release = Release {
         endpoint: endpoint.clone(),
-        options: ConnectOptions { wire: arguments.wire, ..ConnectOptions::default() },
+        options: ConnectOptions { limits: Limits::default(), wire: arguments.wire, attest: own_proof.attest },
+        own_proof,
         judge,
         phi: Some(phi),
         result_file,
@@ -122,6 +130,7 @@ impl Release {
         let presented = connected.receive_token().await.map_err(|error| before_release(&error))?;
         let attested = self.attest(presented).await?;
         let approved = self.decide(attested).await?;
+        let approved = self.prove(approved).await?;
         let released = self.release(approved).await?;
         self.result(released).await
     }
@@ -184,6 +193,18 @@ impl Release {
         }
     }
 
+    /// Proves ourselves, where the server asks for it. Whether it accepts us shows in what comes after the release.
+    async fn prove(&mut self, approved: Approved) -> Result<Approved, Failure> {
+        if !approved.proof_wanted() {
+            return Ok(approved);
+        }
+        self.printer.line("The server wants a proof of ours: asking our own launcher for a token.");
+        let approved = self.own_proof.give(approved).await.map_err(|error| not_proven_ourselves(&error))?;
+        self.report.mutual = true;
+        self.printer.line("Sent our own token.");
+        Ok(approved)
+    }
+
     async fn release(&mut self, approved: Approved) -> Result<Released, Failure> {
         self.printer.line("Validated token and claims. Sending sensitive data");
         let Some(phi) = self.phi.take() else {
@@ -213,11 +234,7 @@ impl Release {
                 self.printer.line(format_args!("warning: {warning}"));
                 Ok(Exit::Done)
             }
-            Err(error) => Err(Failure::new(
-                Exit::Refused,
-                format!("no result after the release: {error}"),
-                AFTER_RELEASE,
-            )),
+            Err(error) => Err(no_result(&error)),
         }
     }
 
@@ -261,8 +278,6 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 const WIRE_VERSION_0: &str =
     "wire version 0 was used, since the server does not speak version 1: this session leaves no receipt";
 
-const AFTER_RELEASE: &str = "the data may have been received: do not send it again without thinking";
-
 /// What a token brings, by position, where nothing is spelt out and so no report has read it.
 fn certificates(token: &Token) -> Vec<Option<CertificateSummary>> {
     let parsed = UnverifiedToken::parse(token.as_str());
@@ -271,46 +286,4 @@ fn certificates(token: &Token) -> Vec<Option<CertificateSummary>> {
 
 fn outcomes(rules: &[policy::RuleOutcome]) -> impl Iterator<Item = (&str, String)> {
     rules.iter().map(|rule| (rule.name.as_str(), rule.outcome.to_string()))
-}
-
-fn not_connected(error: &ConnectError) -> Failure {
-    if let ConnectError::Busy { retry_after: Some(wait) } = error {
-        let next = format!("try again in {}", span(wait.as_secs()));
-        let failure = Failure::new(Exit::NotReached, format!("{error}; nothing was sent"), next);
-        return Failure { retry_after: Some(*wait), ..failure };
-    }
-    let (exit, next) = match error {
-        ConnectError::Name { .. } => (Exit::Usage, "give an IP address or a host name"),
-        ConnectError::Resolve { .. } => (Exit::NotReached, "check the name, or give the IP address"),
-        ConnectError::Unreachable { .. } | ConnectError::ConnectTimeout { .. } => {
-            (Exit::NotReached, "check that USleep runs and that its firewall lets TCP port 8081 through")
-        }
-        ConnectError::HandshakeTimeout { .. } | ConnectError::Lost(_) | ConnectError::Socket(_) => {
-            (Exit::NotReached, "check that the address is USleep's, then try again")
-        }
-        ConnectError::Busy { .. } => (Exit::NotReached, "try again later"),
-        ConnectError::Refused { .. } => (Exit::Refused, "check that the address is USleep's"),
-        ConnectError::TlsVersion => (
-            Exit::NotProven,
-            "USleep speaks TLS 1.3: something else answered, or something in between ends TLS",
-        ),
-        ConnectError::NotTls => (Exit::NotProven, "check the address and the port"),
-        _ => (Exit::NotProven, "check that the address is USleep's"),
-    };
-    Failure::new(exit, format!("{error}; nothing was sent"), next)
-}
-
-/// Design of the exit codes: what may be better next time is 3, a refusal is 6, anything that is no proof is 4.
-fn before_release(error: &LinkError) -> Failure {
-    let (exit, next) = match error {
-        LinkError::Closed { code: Some(1003 | 1008), .. } => (Exit::Refused, "see USleep's log"),
-        LinkError::Closed { code: Some(1011), .. } => {
-            (Exit::NotReached, "USleep got no token from its launcher: see its log, then try again")
-        }
-        LinkError::Closed { .. } | LinkError::Ended | LinkError::Timeout { .. } => {
-            (Exit::NotReached, "try again; if it stays, see USleep's log")
-        }
-        _ => (Exit::NotProven, "check that the address is USleep's"),
-    };
-    Failure::new(exit, format!("no token: {error}; nothing was sent"), next)
 }
