@@ -12,6 +12,7 @@
 //! and that the path uses the very intermediate that came.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest;
@@ -40,7 +41,7 @@ pub const GOOGLE_ROOT_SHA256: [u8; 32] = [
 const EKU_TCG_EK_CERTIFICATE: &[u8] = &[0x67, 0x81, 0x05, 0x08, 0x01];
 
 /// Smallest and largest modulus of a leaf, in bits: what aws-lc's `RSA_PKCS1_2048_8192_SHA256` takes.
-const LEAF_KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+const LEAF_KEY_BITS: RangeInclusive<usize> = 2048..=8192;
 
 /// Smallest sound public exponent (FIPS 186-5 §A.1.1); the largest that aws-lc takes has 33 bits.
 const SMALLEST_EXPONENT: u64 = 65_537;
@@ -142,6 +143,10 @@ impl Anchors {
         self.0.iter().map(|anchor| hex::encode(anchor.sha256)).collect()
     }
 
+    pub(crate) fn hashes(&self) -> Vec<[u8; 32]> {
+        self.0.iter().map(|anchor| anchor.sha256).collect()
+    }
+
     fn pinned(&self, certificate: &[u8]) -> Result<&Anchor, VerifyError> {
         let found = sha256(certificate);
         let anchor = self.0.iter().find(|anchor| anchor.sha256 == found);
@@ -185,6 +190,7 @@ impl Anchor {
 }
 
 /// The key of a leaf whose path to a pinned root was valid when it was looked at.
+#[derive(Debug)]
 pub(crate) struct LeafKey {
     /// `RSAPublicKey` of RFC 8017 §A.1.1 in DER, 2048 to 8192 bits, with a sound exponent.
     pub(crate) pkcs1: Vec<u8>,
@@ -223,6 +229,19 @@ pub(crate) fn validate(
 
     require_valid(Certificate::Root, anchor.validity(&root_der)?, now)?;
     leaf_key(&leaf)
+}
+
+/// When leaf, intermediate and root are all valid, both ends included, seconds since 1970. For chains that have been
+/// validated; `None` if the dates cannot be read.
+pub(crate) fn validity_of_all(
+    x5c: &[Vec<u8>; X5C_CERTIFICATES],
+    anchors: &Anchors,
+) -> Option<RangeInclusive<u64>> {
+    let [leaf, intermediate, root] = x5c;
+    let read = |der: &[u8]| x509_cert::Certificate::from_der(der).ok().map(|read| validity(&read));
+    let (leaf, intermediate) = (read(leaf)?, read(intermediate)?);
+    let root = anchors.pinned(root).ok()?.validity(root).ok()?;
+    Some(leaf.0.max(intermediate.0).max(root.0)..=leaf.1.min(intermediate.1).min(root.1))
 }
 
 /// What a certificate says of itself, for reports. Names are safe to show; nothing here is verified.

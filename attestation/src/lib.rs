@@ -19,6 +19,7 @@
 
 mod binding;
 mod chain;
+mod chain_cache;
 mod claims;
 mod error;
 mod inspect;
@@ -34,6 +35,7 @@ mod verify;
 
 pub use binding::{EXPORTER_BYTES, EXPORTER_LABEL, NONCE_CHARS, Nonce};
 pub use chain::{AnchorError, Anchors, Certificate, CertificateSummary, GOOGLE_ROOT_SHA256};
+pub use chain_cache::MAX_KNOWN_CHAINS;
 pub use claims::Claims;
 pub use error::{Check, VerifyError};
 pub use inspect::{Unverified, decode_unverified};

@@ -52,6 +52,25 @@ fn every_attack_is_refused_by_its_own_error() {
 }
 
 #[test]
+fn no_attack_gains_anything_by_a_chain_that_is_known() {
+    for attack in &*ATTACKS {
+        let Ok(token) = Token::new(&*attack.token) else { continue };
+        let verifier = verifier(&attack.root).with_chain_cache();
+        for _ in 0..2 {
+            let got = verifier.verify(&token, at(attack.now)).map(drop);
+            assert_eq!(got, Err(attack.wanted.clone()), "{}: {}", attack.group, attack.name);
+        }
+    }
+    for row in catalogue::genuine(NOW) {
+        let token = Token::new(row.token).unwrap();
+        let verifier = verifier(&row.root).with_chain_cache();
+        for _ in 0..2 {
+            assert!(verifier.verify(&token, at(row.now)).is_ok(), "{}", row.name);
+        }
+    }
+}
+
+#[test]
 fn what_is_at_a_limit_or_odd_and_signed_as_it_is_verifies() {
     for row in catalogue::genuine(NOW) {
         let token = Token::new(row.token).unwrap();
