@@ -59,7 +59,7 @@ pub(super) fn before_release(error: &LinkError) -> Failure {
              socket with --attest-socket",
         ),
         LinkError::Closed { code: Some(1008), reason } if reason == "client-refused" => {
-            (Exit::Refused, CLIENT_REFUSED)
+            return Failure::new(Exit::Refused, format!("{error}; nothing was sent"), CLIENT_REFUSED);
         }
         LinkError::Closed { code: Some(1003 | 1008), .. } => (Exit::Refused, "see USleep's log"),
         LinkError::Closed { code: Some(1011), .. } => {
