@@ -1,8 +1,8 @@
 //! The health data of one night, parsed so strictly that a [`Night`] cannot be wrong.
 //!
 //! What a peer sent never reaches an error: errors name fields by our own paths, and the texts of the
-//! JSON parser, which quote its input, are dropped. The name is checked and then forgotten, because
-//! nothing here needs it.
+//! JSON parser, which quote its input, are dropped. The name is checked and then forgotten: only a stream of nights
+//! needs it, to see that all are of one person.
 
 use std::fmt;
 
@@ -57,8 +57,13 @@ impl Night {
     /// # Errors
     /// [`InputError`], for the first thing that is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, InputError> {
+        Self::parse_showing(bytes, &|_| ())
+    }
+
+    /// The same; `name` sees the name, also that of a night which is then refused for something after it.
+    pub(crate) fn parse_showing(bytes: &[u8], name: &dyn Fn(&str)) -> Result<Self, InputError> {
         let text = std::str::from_utf8(bytes).map_err(|_| InputError::NotUtf8)?;
-        let numbers = reader::read(text)?;
+        let numbers = reader::read(text, name)?;
         let [light, deep, rem] = numbers.minutes;
         let night = Self { age: numbers.age, light, deep, rem };
         let total = night.total_minutes();
@@ -92,6 +97,11 @@ impl Night {
     pub fn shares(&self) -> Shares {
         let total = self.total_minutes();
         Shares { light: self.light / total, deep: self.deep / total, rem: self.rem / total }
+    }
+
+    /// Minutes of light, deep and REM sleep.
+    pub(crate) fn minutes(&self) -> [f64; 3] {
+        [self.light, self.deep, self.rem]
     }
 
     #[cfg(test)]

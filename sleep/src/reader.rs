@@ -20,9 +20,10 @@ pub(crate) struct Numbers {
     pub(crate) minutes: [f64; 3],
 }
 
-/// Reads the whole text, which must be one object with exactly our fields.
-pub(crate) fn read(text: &str) -> Result<Zeroizing<Numbers>, InputError> {
-    let progress = Progress::default();
+/// Reads the whole text, which must be one object with exactly our fields. The name, once it is found well-formed,
+/// is shown to `name` and not kept.
+pub(crate) fn read(text: &str, name: &dyn Fn(&str)) -> Result<Zeroizing<Numbers>, InputError> {
+    let progress = Progress::new(name);
     let mut parser = serde_json::Deserializer::from_str(text);
     Reader { field: &TOP, progress: &progress }
         .deserialize(&mut parser)
@@ -75,25 +76,24 @@ const fn minutes(path: &'static str, at: usize) -> Field {
 
 /// What has been read so far, and where the parser stands. Kept beside the parser because its own
 /// error type carries text only, and text about the input is what must not get out.
-struct Progress {
+struct Progress<'n> {
     at: Cell<&'static Field>,
     wrong: Cell<Option<InputError>>,
     numbers: Cell<Numbers>,
+    name: &'n dyn Fn(&str),
 }
 
-impl Default for Progress {
-    fn default() -> Self {
-        Self { at: Cell::new(&TOP), wrong: Cell::new(None), numbers: Cell::default() }
-    }
-}
-
-impl Drop for Progress {
+impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.numbers.get_mut().zeroize();
     }
 }
 
-impl Progress {
+impl<'n> Progress<'n> {
+    fn new(name: &'n dyn Fn(&str)) -> Self {
+        Self { at: Cell::new(&TOP), wrong: Cell::new(None), numbers: Cell::default(), name }
+    }
+
     /// Remembers what is wrong; the error returned only makes the parser stop.
     fn stop<E: serde::de::Error>(&self, wrong: InputError) -> E {
         self.wrong.set(Some(wrong));
@@ -118,12 +118,12 @@ impl Progress {
 }
 
 /// Reads the value of one [`Field`] into [`Progress`].
-struct Reader<'p> {
+struct Reader<'p, 'n> {
     field: &'static Field,
-    progress: &'p Progress,
+    progress: &'p Progress<'n>,
 }
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for Reader<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, parser: D) -> Result<(), D::Error> {
@@ -141,7 +141,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
 }
 
 // Whatever is not visited below is refused by the trait's own methods, as the wrong type.
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for Reader<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -150,7 +150,10 @@ impl<'de> Visitor<'de> for Reader<'_> {
 
     fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
         match self.field.shape {
-            Shape::Name if (1..=MAX_NAME_BYTES).contains(&value.len()) => Ok(()),
+            Shape::Name if (1..=MAX_NAME_BYTES).contains(&value.len()) => {
+                (self.progress.name)(value);
+                Ok(())
+            }
             _ => Err(E::custom("")),
         }
     }
