@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use session::{Endpoint, Wire};
 
+use crate::evidence::EvidenceCommand;
 use crate::exit;
 use crate::owner::{BaselineCommand, PolicyCommand};
 use crate::release::OwnProofArguments;
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Decode a token and show it, UNVERIFIED
     Inspect(InspectArguments),
+    /// Look at what was kept of past sessions
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Look at a policy and its baseline before they decide
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -90,6 +94,13 @@ pub(crate) struct ReleaseArguments {
     /// Write the result to a new file that only its owner can read
     #[arg(long, value_name = "FILE", env = "UWEAR_RESULT")]
     pub(crate) result: Option<PathBuf>,
+
+    /// Keep the evidence of the session in new files in this folder, which only its owner can read
+    ///
+    /// Needs wire version 1, and refuses a server that does not speak it. The one place where a whole token is
+    /// written. `uwear evidence verify` verifies it at any later time.
+    #[arg(long, value_name = "DIR", env = "UWEAR_EVIDENCE")]
+    pub(crate) evidence: Option<PathBuf>,
 
     /// Take a server that gives no result, as the codelab's does, for a failure (exit 6)
     #[arg(long, env = "UWEAR_REQUIRE_RESULT")]

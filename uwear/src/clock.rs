@@ -19,6 +19,12 @@ pub(crate) fn rfc3339(seconds: u64) -> String {
     calendar(seconds).and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| seconds.to_string())
 }
 
+/// The present as `20250905T081740Z`, which sorts by time and fits into a file's name.
+pub(crate) fn compact_now() -> String {
+    let now = rfc3339(rustls_pki_types::UnixTime::now().as_secs());
+    now.chars().filter(|character| !matches!(character, '-' | ':')).collect()
+}
+
 /// `2025-09-05`.
 pub(crate) fn date(seconds: u64) -> String {
     calendar(seconds).map_or_else(|| seconds.to_string(), |time| time.date().to_string())

@@ -37,23 +37,21 @@ pub(crate) struct Judge {
     pub(crate) audience: String,
 }
 
-impl Judge {
-    /// What every report has to say where other roots than Google's are trusted: whoever holds their keys can make
-    /// any token.
-    pub(crate) fn other_roots(&self) -> Option<String> {
-        let google = hex::encode(GOOGLE_ROOT_SHA256);
-        let (googles, others): (Vec<String>, Vec<String>) =
-            self.verifier.anchors().fingerprints().into_iter().partition(|sha256| *sha256 == google);
-        if others.is_empty() {
-            return None;
-        }
-        let others = others.join(" and ");
-        Some(if googles.is_empty() {
-            format!("Google's root is not trusted here, but sha256 {others}: given by --root")
-        } else {
-            format!("Google's root is not alone trusted here, but also sha256 {others}: given by --root")
-        })
+/// What every report has to say where other roots than Google's are trusted: whoever holds their keys can make any
+/// token.
+pub(crate) fn other_roots(verifier: &Verifier) -> Option<String> {
+    let google = hex::encode(GOOGLE_ROOT_SHA256);
+    let (googles, others): (Vec<String>, Vec<String>) =
+        verifier.anchors().fingerprints().into_iter().partition(|sha256| *sha256 == google);
+    if others.is_empty() {
+        return None;
     }
+    let others = others.join(" and ");
+    Some(if googles.is_empty() {
+        format!("Google's root is not trusted here, but sha256 {others}: given by --root")
+    } else {
+        format!("Google's root is not alone trusted here, but also sha256 {others}: given by --root")
+    })
 }
 
 pub(crate) fn judge(acceptance: &Acceptance) -> Result<Judge, Failure> {
@@ -169,40 +167,45 @@ pub(crate) fn token(file: &Path) -> Result<Token, Failure> {
     Token::new(text).map_err(|error| Failure::usage(format!("token {}: {error}", shown(file)), RIGHT_FILE))
 }
 
-/// A new file for the result, which only its owner can read. It is removed again where nothing was written to it:
-/// a second try must not stumble over the first. Only itself: what somebody else has put in its place stays.
-pub(crate) struct ResultFile {
+/// A new file, for example for the result, which only its owner can read. It is removed again where nothing was written
+/// to it: a second try must not stumble over the first. Only itself: what somebody else has put in its place stays.
+pub(crate) struct NewFile {
     file: File,
     path: PathBuf,
     /// From then on it may hold a part of a result, which is the owner's to remove.
     begun: bool,
 }
 
-impl ResultFile {
-    /// Made before the release: a result that cannot be kept is no reason to send anything.
-    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+impl NewFile {
+    /// Made before the release: what cannot be kept is no reason to send anything. `what` it is to hold is for errors.
+    pub(crate) fn create(path: &Path, what: &str) -> Result<Self, Failure> {
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(file) => Ok(Self { file, path: path.to_owned(), begun: false }),
             Err(error) => {
                 let next = match error.kind() {
                     io::ErrorKind::AlreadyExists => {
-                        "name a file that does not exist: a result is never overwritten"
+                        "name a file that does not exist: nothing is ever overwritten"
                     }
                     _ => "name a file in a folder that exists and may be written",
                 };
-                Err(Failure::usage(format!("result file {}: {error}", shown(path)), next))
+                Err(Failure::usage(format!("{what} file {}: {error}", shown(path)), next))
             }
         }
     }
 
-    pub(crate) fn keep(&mut self, result: &[u8]) -> io::Result<()> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes it to disk.
+    pub(crate) fn keep(&mut self, content: &[u8]) -> io::Result<()> {
         self.begun = true;
-        self.file.write_all(result)?;
+        self.file.write_all(content)?;
         self.file.sync_all()
     }
 }
 
-impl ResultFile {
+impl NewFile {
     /// Whether its path still names the file that was made, and no other and no link.
     fn is_still_there(&self) -> bool {
         match (self.file.metadata(), self.path.symlink_metadata()) {
@@ -212,7 +215,7 @@ impl ResultFile {
     }
 }
 
-impl Drop for ResultFile {
+impl Drop for NewFile {
     fn drop(&mut self) {
         if !self.begun && self.is_still_there() {
             // Ours and empty; if it cannot be removed, the next call says that it is there.
@@ -221,7 +224,8 @@ impl Drop for ResultFile {
     }
 }
 
-fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
+/// A whole file of at most `limit` bytes, or standard input for `-`; `what` it holds is for errors.
+pub(crate) fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| {
         let next = match error.kind() {
             io::ErrorKind::NotFound => "check the path",
@@ -265,10 +269,10 @@ mod tests {
     fn a_result_file_is_removed_only_while_it_is_its_own_and_empty() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("result.json");
-        drop(ResultFile::create(&path).ok().unwrap());
+        drop(NewFile::create(&path, "result").ok().unwrap());
         assert!(!path.exists(), "nothing was written");
 
-        let file = ResultFile::create(&path).ok().unwrap();
+        let file = NewFile::create(&path, "result").ok().unwrap();
         std::fs::rename(&path, folder.path().join("moved.json")).unwrap();
         std::fs::write(&path, "another's").unwrap();
         drop(file);
@@ -276,7 +280,7 @@ mod tests {
 
         // Opened for reading, so that writing fails when it has begun.
         let file = File::open(&path).unwrap();
-        let mut file = ResultFile { file, path: path.clone(), begun: false };
+        let mut file = NewFile { file, path: path.clone(), begun: false };
         file.keep(b"{}").unwrap_err();
         drop(file);
         assert!(path.exists(), "writing had begun");

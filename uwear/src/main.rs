@@ -3,6 +3,7 @@
 mod advice;
 mod cli;
 mod clock;
+mod evidence;
 mod exit;
 mod inspect;
 mod load;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Some(Command::Release(arguments)) => release::run(&arguments),
         Some(Command::Verify(arguments)) => verify::run(&arguments),
         Some(Command::Inspect(arguments)) => inspect::run(&arguments),
+        Some(Command::Evidence(command)) => evidence::run(&command),
         Some(Command::Policy(command)) => owner::policy(&command),
         Some(Command::Baseline(command)) => owner::baseline(&command),
     };

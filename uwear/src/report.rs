@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::advice::{self, Advice};
 use crate::clock::{date, rfc3339, span};
+use crate::evidence::Said;
 use crate::exit::{Exit, Failure};
-use crate::load::Judge;
+use crate::load::{Judge, other_roots};
 
 /// One check or rule.
 #[derive(Clone, Debug, Serialize)]
@@ -105,6 +106,8 @@ pub(crate) struct Report {
     pub(crate) wire: Option<u8>,
     /// Whether this end has sent a proof of its own.
     pub(crate) mutual: bool,
+    /// How many sessions share the token.
+    pub(crate) batch: Option<u32>,
     pub(crate) key_exchange: Option<String>,
     pub(crate) token_sha256: Option<String>,
     pub(crate) policy: Source,
@@ -113,6 +116,10 @@ pub(crate) struct Report {
     pub(crate) certificates: Vec<Option<CertificateRow>>,
     pub(crate) checks: Vec<Row>,
     pub(crate) rules: Vec<Row>,
+    /// What the server has signed, verified.
+    pub(crate) receipt: Option<Said>,
+    /// The file with the evidence.
+    pub(crate) evidence: Option<String>,
     /// Allow-lists that are open.
     pub(crate) open: Vec<Open>,
     pub(crate) warnings: Vec<String>,
@@ -136,7 +143,7 @@ impl Report {
                 .iter()
                 .map(|waiver| Open { key: waiver.key.clone(), reason: waiver.reason.clone() })
                 .collect(),
-            warnings: judge.other_roots().into_iter().collect(),
+            warnings: other_roots(&judge.verifier).into_iter().collect(),
             ..Self::default()
         }
     }

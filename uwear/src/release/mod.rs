@@ -16,8 +16,9 @@ use sleep::Analysis;
 use tokio::time::Instant;
 
 use crate::cli::{Format, ReleaseArguments};
+use crate::evidence::{EvidenceFiles, Said};
 use crate::exit::{Exit, Failure};
-use crate::load::{self, Judge, ResultFile};
+use crate::load::{self, Judge, NewFile};
 use crate::report::Report;
 use crate::text::{Printer, short};
 use failures::{AFTER_RELEASE, before_release, no_result, not_connected, not_proven_ourselves};
@@ -32,7 +33,8 @@ struct Release {
     judge: Judge,
     /// None once it has been handed over to be sent.
     phi: Option<Phi>,
-    result_file: Option<ResultFile>,
+    result_file: Option<NewFile>,
+    evidence_files: Option<EvidenceFiles>,
     print_result: bool,
     require_result: bool,
     /// Whether every check is to be spelt out also when all is well.
@@ -48,16 +50,19 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     let own_proof = OwnProof::new(&arguments.own_proof, arguments.wire)?;
     let judge = load::judge(&arguments.acceptance)?;
     let phi = load::phi(phi)?;
-    let result_file = arguments.result.as_deref().map(ResultFile::create).transpose()?;
+    let wire = wire(arguments)?;
+    let result_file = arguments.result.as_deref().map(|path| NewFile::create(path, "result")).transpose()?;
+    let evidence_files = arguments.evidence.as_deref().map(EvidenceFiles::create).transpose()?;
     let mut report = Report::new(&judge);
     report.endpoint = Some(endpoint.to_string());
     let mut release = Release {
         endpoint: endpoint.clone(),
-        options: ConnectOptions { limits: Limits::default(), wire: arguments.wire, attest: own_proof.attest },
+        options: ConnectOptions { limits: Limits::default(), wire, attest: own_proof.attest },
         own_proof,
         judge,
         phi: Some(phi),
         result_file,
+        evidence_files,
         print_result: arguments.print_result,
         require_result: arguments.require_result,
         explain: arguments.output.format == Format::Json,
@@ -84,6 +89,17 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
             Ok(failure.exit)
         }
         other => other,
+    }
+}
+
+/// The version to speak: evidence is asked for, so a version that leaves none will not do.
+fn wire(arguments: &ReleaseArguments) -> Result<Wire, Failure> {
+    match (arguments.wire, &arguments.evidence) {
+        (Wire::V0, Some(_)) => {
+            Err(Failure::usage("--evidence needs wire version 1", "leave --wire 0 out, or --evidence"))
+        }
+        (_, Some(_)) => Ok(Wire::V1),
+        (wire, None) => Ok(wire),
     }
 }
 
@@ -128,6 +144,7 @@ impl Release {
         }
 
         let presented = connected.receive_token().await.map_err(|error| before_release(&error))?;
+        self.report.batch = (presented.info().wire == 1).then(|| presented.batch_size());
         let attested = self.attest(presented).await?;
         let approved = self.decide(attested).await?;
         let approved = self.prove(approved).await?;
@@ -227,7 +244,12 @@ impl Release {
 
     async fn result(&mut self, released: Released) -> Result<Exit, Failure> {
         match released.result().await {
-            Ok(answer) => self.keep(&answer),
+            Ok(answer) => {
+                // One that cannot be kept must not cost the other.
+                let evidence = self.keep_evidence(&answer);
+                let kept = self.keep(&answer)?;
+                evidence.map(|()| kept)
+            }
             Err(AnswerError::Link(error)) if self.says_nothing(&error) && !self.require_result => {
                 let warning = "no result: the server analysed without answering, as the codelab's does";
                 self.report.warnings.push(warning.to_owned());
@@ -242,6 +264,22 @@ impl Release {
     fn says_nothing(&self, error: &LinkError) -> bool {
         self.report.wire == Some(0)
             && matches!(error, LinkError::Ended | LinkError::Closed { code: None | Some(1000 | 1005), .. })
+    }
+
+    fn keep_evidence(&mut self, answer: &Answer) -> Result<(), Failure> {
+        let Some(receipted) = answer.receipted() else { return Ok(()) };
+        let said = Said::by(&receipted.receipt);
+        self.printer
+            .line(format_args!("Receipt verified: {}, rules {}, {}", said.program, said.rules, said.time));
+        self.report.receipt = Some(said);
+        let Some(files) = &mut self.evidence_files else { return Ok(()) };
+        files.keep(receipted).map_err(|error| {
+            Failure::new(Exit::Unexpected, format!("writing the evidence: {error}"), AFTER_RELEASE)
+        })?;
+        let path = load::shown(files.path());
+        self.printer.line(format_args!("Evidence written to {path}"));
+        self.report.evidence = Some(path);
+        Ok(())
     }
 
     fn keep(&mut self, answer: &Answer) -> Result<Exit, Failure> {
