@@ -178,3 +178,38 @@ fn messages_are_accepted_and_refused_as_the_vectors_say() {
         }
     }
 }
+
+#[test]
+fn the_page_has_the_numbers_of_the_code() {
+    let page = include_str!("../../docs/protocol.md");
+    let kib = |bytes: usize| format!("{} KiB", bytes / 1024);
+    let wanted = [
+        format!("**`{}`**", v1::SUBPROTOCOL),
+        format!("`Sec-WebSocket-Protocol: {}`", v1::SUBPROTOCOL),
+        format!("label `{}`", str::from_utf8(v1::EXPORTER_LABEL).unwrap()),
+        format!("label `{}`", str::from_utf8(attestation::EXPORTER_LABEL).unwrap()),
+        format!("**Transcript**, {} bytes", v1::TRANSCRIPT_BYTES),
+        format!("1 \u{2264} size \u{2264} {}", v1::MAX_BATCH),
+        format!("| batch | {} sessions |", v1::MAX_BATCH),
+        format!("| hello | {}, 5 s |", kib(v1::MAX_HELLO_BYTES)),
+        format!("| messages 2 and 3 | {} |", kib(v1::MAX_ATTESTATION_BYTES)),
+        format!("| receipt | {} |", kib(v1::MAX_RECEIPT_BYTES)),
+        format!("| evidence | {} |", kib(v1::MAX_EVIDENCE_BYTES)),
+        format!(
+            "| token | {}, `x5c` exactly {} |",
+            kib(attestation::message::MAX_TOKEN_BYTES),
+            attestation::X5C_CERTIFICATES
+        ),
+        format!("| PHI payload | {} MiB", attestation::message::MAX_PHI_BYTES / 1024 / 1024),
+        format!("| result; summary | {} |", kib(attestation::message::MAX_RESULT_BYTES)),
+        format!("{} fresh random bytes of the client's choice", v1::COMMITMENT_KEY_BYTES),
+        format!("`{}`", attestation::GOOGLE_ISSUER),
+        format!("`{}`", hex::encode_upper(attestation::GOOGLE_ROOT_SHA256)),
+    ];
+    for wanted in wanted {
+        assert!(page.contains(&wanted), "docs/protocol.md does not say: {wanted}");
+    }
+    for check in v1::EvidenceCheck::ALL {
+        assert!(page.contains(&format!("`{check}`")), "docs/protocol.md has no step {check}");
+    }
+}
