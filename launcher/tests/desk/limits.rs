@@ -98,3 +98,23 @@ async fn the_time_since_the_last_token_is_known() {
     desk.share(UWEAR, leaf(0)).await.unwrap();
     assert_eq!(desk.snapshot().since_success, Some(ms(0)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn threads_that_come_and_leave_at_once_lose_and_leave_nothing() {
+    let script = Script::always(Step::Token(ms(0)));
+    let desk = fast(&script);
+    for _ in 0..20 {
+        let sessions: Vec<_> = (0..200).map(|number| (number, share(&desk, number))).collect();
+        for (_, leaving) in sessions.iter().skip(1).step_by(3) {
+            leaving.abort();
+        }
+        for (number, session) in sessions {
+            match session.await {
+                Ok(got) => drop(proves(&got.unwrap(), UWEAR, number)),
+                Err(left) => assert!(left.is_cancelled() && number % 3 == 1),
+            }
+        }
+        let snapshot = desk.snapshot();
+        assert_eq!((snapshot.sharing, snapshot.failed.total()), (0, 0));
+    }
+}

@@ -144,3 +144,23 @@ async fn a_deadline_names_the_last_failure() {
     let error = desk.share(UWEAR, leaf(0)).await.unwrap_err();
     assert_eq!(error, DeskError::Deadline { within: ms(12_000), last: Some(unavailable()) });
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_before_the_last_token_is_not_named() {
+    let script = Script::new([Step::Fail(ms(100), unavailable()), Step::Token(LATENCY), Step::Hang]);
+    let desk = normal(&script);
+    desk.share(UWEAR, leaf(0)).await.unwrap();
+    let error = desk.share(UWEAR, leaf(1)).await.unwrap_err();
+    assert_eq!(error, DeskError::Deadline { within: ms(12_000), last: None });
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_fail_together_do_not_come_back_together() {
+    let mut pauses = Vec::new();
+    for _ in 0..16 {
+        let script = Script::new([Step::Fail(ms(0), unavailable())]);
+        normal(&script).share(UWEAR, leaf(0)).await.unwrap();
+        pauses.push(script.times()[1]);
+    }
+    assert!(pauses.iter().any(|pause| *pause != pauses[0]), "{pauses:?}");
+}
