@@ -132,6 +132,62 @@ fn a_file_name_cannot_forge_a_line() {
 }
 
 #[test]
+fn many_nights_get_a_result_each_and_a_summary() {
+    let amy = fs::read_to_string(AMY).unwrap();
+    let other = amy.replace("270", "260").replace("135", "90");
+    let three = format!("{amy}{other}{amy}");
+    let ran = analyze(&["-", "--nights"], three.as_bytes());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let lines: Vec<_> = ran.stdout.lines().collect();
+    assert!(lines[0].starts_with("Night 1: total as recommended, REM less than good"), "{}", lines[0]);
+    assert!(lines[1].starts_with("Night 2: ") && lines[2].starts_with("Night 3: "));
+    assert!(lines[3].starts_with("Sleep quality result of 3 nights: average sleep of "), "{}", lines[3]);
+    assert!(lines.last().unwrap().starts_with("Average: "));
+
+    let ran = analyze(&["-", "--nights", "--format", "json", "--rules", "codelab"], three.as_bytes());
+    let lines: Vec<serde_json::Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), lines[0]["nights"].as_array().unwrap().len()), (2, 3));
+    assert_eq!((&lines[1]["nights"], &lines[1]["rules"]), (&3.into(), &"codelab".into()));
+}
+
+/// Ten times what one message may carry, read from a pipe.
+#[test]
+fn many_nights_may_be_longer_than_a_message() {
+    let amy = fs::read_to_string(AMY).unwrap();
+    let count = 10 * (1 << 20) / amy.len();
+    let ran = analyze(&["-", "--nights", "--format", "json"], amy.repeat(count).as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let summary: serde_json::Value = serde_json::from_str(ran.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(summary["nights"], count);
+}
+
+#[test]
+fn a_wrong_line_of_many_nights_is_named_and_there_is_no_summary() {
+    let amy = fs::read_to_string(AMY).unwrap();
+    let rows = [
+        (String::new(), "no night, wanted at least one line"),
+        (amy.trim_end().to_owned(), "line 1: cut off, wanted a line feed at its end"),
+        (
+            format!("{amy}{}", amy.replace("29", "290")),
+            "line 2: age: wanted a whole number of years from 0 to 130",
+        ),
+        (
+            format!("{amy}{amy}{}", amy.replace("Amy", "Ben")),
+            "line 3: name: not that of line 1, wanted the nights of one person",
+        ),
+    ];
+    for (content, wanted) in rows {
+        let ran = analyze(&["-", "--nights"], content.as_bytes());
+        assert_eq!((ran.code, ran.stderr), (2, format!("usleep: standard input: {wanted}\n")));
+        assert!(!ran.stdout.contains("nights"), "{}", ran.stdout);
+    }
+    let ran = analyze(&["/nowhere", "--nights"], b"");
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.starts_with("usleep: /nowhere: "), "{}", ran.stderr);
+}
+
+#[test]
 fn wrong_arguments_are_a_usage_error() {
     for arguments in
         [&[][..], &[AMY, "--rules", "mine"], &[AMY, "--format", "xml"], &[AMY, AMY], &[AMY, "--now"]]
