@@ -39,7 +39,7 @@ pub struct Receipt {
     pub phi: Commitment,
     /// To all result messages.
     pub result: Commitment,
-    /// By which rules the workload judged. A foreign string: to be shown through [`crate::printable`].
+    /// By which rules the workload judged. A foreign string: to be shown through [`printable`](crate::printable()).
     pub rules: String,
     /// Which program it is, with its version. A foreign string too.
     pub program: String,
