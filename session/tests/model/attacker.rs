@@ -71,9 +71,9 @@ impl<'a> Attacker<'a> {
         let nonce = now.server_nonce.unwrap_or(Nonce::Attackers);
         for key in [Party::Attacker, Party::Server, Party::ServerCopy] {
             let leaf = self.state.leaf_with(&self.protocol.variant, session, Role::Server, nonce, key);
-            for (token, proof) in self.accepted(Role::Server, &leaf) {
-                let testify = |of| Action::Testify { session, key, token, proof: proof.clone(), of };
-                actions.extend(self.receipts(session, key, &leaf).map(testify));
+            for of in self.receipts(session, key, &leaf) {
+                let testify = |(token, proof)| Action::Testify { session, key, token, proof, of };
+                actions.extend(self.accepted(Role::Server, &leaf).into_iter().map(testify));
             }
         }
     }

@@ -88,8 +88,7 @@ impl Protocol {
     /// sends data of his own as soon as he may.
     fn has_phi(&self, state: &State, id: SessionId, session: &Session) -> bool {
         let attackers_data = session.client == Party::Attacker && state.token_for(id, Role::Server).is_some();
-        let admitted =
-            session.admitted_on.is_some() || !self.setup.mutual || session.server == Party::Attacker;
-        (session.released || attackers_data) && admitted
+        let waits = self.setup.mutual && self.variant.phi_after_approval && session.server.is_genuine();
+        (session.released || attackers_data) && (session.admitted_on.is_some() || !waits)
     }
 }

@@ -43,7 +43,7 @@ use variant::{Variant, WIRE_1};
 /// Nothing is broken, and all that should happen can happen.
 fn assert_holds(variant: Variant, setup: Setup) {
     let found = search(variant, setup);
-    println!("{} states, {setup:?}, {variant:?}", found.states);
+    println!("{} states, {setup:?}", found.states);
     assert!(found.broken.is_empty() && found.missing.is_empty(), "{found:?}, {setup:?}, {variant:?}");
 }
 

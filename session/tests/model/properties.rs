@@ -9,7 +9,7 @@ use crate::terms::{Party, Role, SessionId, Token};
 /// The one that all this is for.
 pub(crate) const PHI: &str = "PHI leaves only to an end whose own session is in the token";
 /// The same the other way round, in mutual mode.
-pub(crate) const ADMISSION: &str = "a server approves only a client whose own session is in the token";
+pub(crate) const CLIENT: &str = "a server takes PHI only from a client whose own session is in the token";
 /// Neither a client nor a third person, who was not there, can be deceived about who said what in which session.
 pub(crate) const RECEIPT: &str = "a receipt that verifies was made by the attested server in that session";
 /// Genuine is not enough: "genuine" copies of the images are run by somebody else.
@@ -28,7 +28,9 @@ pub(crate) const TEMPTED: &str = "the attacker has a token of the server while a
 pub(crate) fn properties(setup: &Setup) -> Vec<Property<Protocol>> {
     let mut properties = vec![
         Property::always(PHI, |_, state: &State| state.open().all(phi_went_to_own_session)),
-        Property::always(ADMISSION, |_, state: &State| state.open().all(client_was_in_own_session)),
+        Property::always(CLIENT, |protocol: &Protocol, state: &State| {
+            !protocol.setup.mutual || state.open().all(phi_came_from_own_session)
+        }),
         Property::always(RECEIPT, |_, state: &State| {
             !state.forged_evidence_believed && state.open().all(|(_, session)| receipt_is_genuine(session))
         }),
@@ -60,11 +62,12 @@ fn phi_went_to_own_session((id, session): (SessionId, &Session)) -> bool {
     session.client != Party::Client || !session.released || session.approved_on.is_some_and(own)
 }
 
-/// If the client was approved: the token was asked for by the very end that was, for this very session.
-fn client_was_in_own_session((id, session): (SessionId, &Session)) -> bool {
-    session.admitted_on.is_none_or(|token| {
+/// If an honest server has read PHI: the token was asked for by the very end that sent it, for this very session.
+fn phi_came_from_own_session((id, session): (SessionId, &Session)) -> bool {
+    let own = |token: Token| {
         token.role == Role::Client && token.asked_by == session.client && token.sessions.contains(id)
-    })
+    };
+    !session.server.is_genuine() || !session.answered || session.admitted_on.is_some_and(own)
 }
 
 fn receipt_is_genuine(session: &Session) -> bool {

@@ -20,6 +20,8 @@ pub(crate) struct Variant {
     pub(crate) spki_in_transcript: bool,
     /// The transcript holds the nonces of both ends.
     pub(crate) nonces_in_transcript: bool,
+    /// A server that requires clients to attest reads no PHI before it has approved the client.
+    pub(crate) phi_after_approval: bool,
     /// The policies of both ends accept the workloads of one operator alone.
     pub(crate) operator_pinned: bool,
     /// A receipt holds the transcript of its session.
@@ -38,6 +40,7 @@ pub(crate) const WIRE_1: Variant = Variant {
     nonce_checked: true,
     spki_in_transcript: true,
     nonces_in_transcript: true,
+    phi_after_approval: true,
     operator_pinned: true,
     transcript_in_receipt: true,
     exporter_repeats: false,
