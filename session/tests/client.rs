@@ -28,6 +28,9 @@ mod scripted;
 #[allow(dead_code, unreachable_pub)]
 #[path = "peers/tokens.rs"]
 mod tokens;
+#[allow(dead_code, unreachable_pub)]
+#[path = "peers/version_1.rs"]
+mod version_1;
 
 use scripted::{Peer, Scripted};
 

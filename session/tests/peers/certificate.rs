@@ -11,8 +11,32 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 /// TLS 1.3 with a fresh v3 certificate.
 pub fn v3() -> Arc<ServerConfig> {
-    let made = rcgen::generate_simple_self_signed(["usleep.invalid".to_owned()]).unwrap();
-    config(made.cert.der().to_vec(), made.signing_key.serialize_der())
+    Identity::new().config()
+}
+
+/// A fresh ECDSA P-256 key, and a v3 certificate for it.
+#[derive(Clone)]
+pub struct Identity {
+    certificate: Vec<u8>,
+    /// PKCS #8.
+    pub key: Vec<u8>,
+    /// DER.
+    pub spki: Vec<u8>,
+}
+
+impl Identity {
+    pub fn new() -> Self {
+        let made = rcgen::generate_simple_self_signed(["usleep.invalid".to_owned()]).unwrap();
+        Self {
+            certificate: made.cert.der().to_vec(),
+            key: made.signing_key.serialize_der(),
+            spki: made.signing_key.subject_public_key_info(),
+        }
+    }
+
+    pub fn config(&self) -> Arc<ServerConfig> {
+        config(self.certificate.clone(), self.key.clone())
+    }
 }
 
 /// TLS 1.3 with a fresh v1 certificate, whose key is RSA-2048 as the codelab's or ECDSA P-256.

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::EcdsaKeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::ServerConfig;
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,10 +21,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_util::sync::CancellationToken;
 
-use super::certificate;
+use super::certificate::{self, Identity};
+use super::version_1::{self, Bound, Proof, SERVER, SUBPROTOCOL, receipt_key};
 
 pub type Tcp = Recorder<TcpStream>;
 pub type Tls = Recorder<TlsStream<TcpStream>>;
@@ -110,6 +114,32 @@ impl Scripted {
                 let nonce = nonce(&tls.stream);
                 let websocket = tokio_tungstenite::accept_async(tls).await.unwrap();
                 script(Peer { websocket, nonce }).await;
+            }
+        })
+        .await
+    }
+
+    /// A server of wire version 1, which has heard the hello when the script begins.
+    pub async fn version_1<F, Job>(script: F) -> Self
+    where
+        F: Fn(Peer1) -> Job + Send + Sync + 'static,
+        Job: Future<Output = ()> + Send + 'static,
+    {
+        Self::version_1_with(Identity::new(), script).await
+    }
+
+    pub async fn version_1_with<F, Job>(identity: Identity, script: F) -> Self
+    where
+        F: Fn(Peer1) -> Job + Send + Sync + 'static,
+        Job: Future<Output = ()> + Send + 'static,
+    {
+        let script = Arc::new(script);
+        Self::tls_with(identity.config(), move |tls| {
+            let (script, identity) = (Arc::clone(&script), identity.clone());
+            async move {
+                if let Some(peer) = Peer1::greeted(tls, &identity).await {
+                    script(peer).await;
+                }
             }
         })
         .await
@@ -240,6 +270,74 @@ impl Peer {
         let _ = stream.shutdown().await;
         stream.listen().await;
     }
+}
+
+/// The other end of a session of wire version 1, whose hello has been heard.
+pub struct Peer1 {
+    pub peer: Peer,
+    pub bound: Bound,
+    /// Whether the client offers to prove itself.
+    pub attest: bool,
+    /// Signs receipts.
+    pub key: EcdsaKeyPair,
+}
+
+impl Peer1 {
+    /// `None`: the client has left before its hello.
+    async fn greeted(tls: Tls, identity: &Identity) -> Option<Self> {
+        let connection = tls.stream.get_ref().1;
+        let exporter = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
+        let (exporter, nonce) = (exporter.unwrap(), nonce(&tls.stream));
+        let mut peer = Peer { websocket: upgrade(tls).await, nonce };
+        let Some(Message::Text(hello)) = peer.next().await else { return None };
+        let hello: Value = serde_json::from_str(&hello).unwrap();
+        assert_eq!((&hello["v"], hello.as_object().unwrap().len()), (&json!(1), 3), "{hello}");
+        let client_nonce = STANDARD.decode(hello["client_nonce"].as_str().unwrap()).unwrap();
+        let client_nonce = client_nonce.try_into().unwrap();
+        let spki = identity.spki.clone();
+        let bound = Bound { exporter, spki, client_nonce, server_nonce: [0x5e; 32] };
+        let key = receipt_key(&identity.key);
+        Some(Self { peer, bound, attest: hello["attest"].as_bool().unwrap(), key })
+    }
+
+    /// A good token for this session alone.
+    pub fn token(&self) -> String {
+        super::tokens::token(&version_1::nonce(1, &self.bound.leaf(SERVER)), &json!({}))
+    }
+
+    /// Shows this token with this proof.
+    pub async fn show(&mut self, token: &str, proof: &Proof) {
+        let message = version_1::attestation(&self.bound, token, proof, false).to_string();
+        self.peer.say(message).await;
+    }
+
+    /// Shows a good token for this session alone, and asks for a proof or does not.
+    pub async fn attest(&mut self, ask: bool) -> String {
+        let token = self.token();
+        let message = version_1::attestation(&self.bound, &token, &Proof::alone(), ask).to_string();
+        self.peer.say(message).await;
+        token
+    }
+
+    /// The PHI as it came, its key before it.
+    pub async fn phi(&mut self) -> Option<Vec<u8>> {
+        match self.peer.next().await? {
+            Message::Binary(message) => Some(message.to_vec()),
+            other => panic!("wanted PHI, got {other:?}"),
+        }
+    }
+}
+
+/// The websocket, whose subprotocol is version 1.
+// The library's own error, whatever its size.
+#[allow(clippy::result_large_err)]
+async fn upgrade(tls: Tls) -> WebSocketStream<Tls> {
+    let agree = |request: &Request, mut response: Response| {
+        assert_eq!(request.headers()["sec-websocket-protocol"], SUBPROTOCOL);
+        response.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
+        Ok(response)
+    };
+    tokio_tungstenite::accept_hdr_async(tls, agree).await.unwrap()
 }
 
 /// A stream that keeps what it reads.

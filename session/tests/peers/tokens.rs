@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mock_launcher::claims::{default_claims, merge};
 use mock_launcher::{Mint, Pki};
 use serde_json::{Value, json};
@@ -37,6 +39,12 @@ pub fn token_at(nonce: &str, patch: &Value, iat: i64) -> String {
 /// A token of the same claims that brings no certificates.
 pub fn oidc_token(nonce: &str) -> String {
     Mint::oidc(&pki()).unwrap().token(&claims(nonce, &json!({}), now())).unwrap()
+}
+
+/// The claims of a token that nobody has verified.
+pub fn claims_of(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
 fn claims(nonce: &str, patch: &Value, iat: i64) -> Value {

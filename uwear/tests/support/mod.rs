@@ -11,6 +11,8 @@ pub mod honest;
 pub mod scripted;
 #[path = "../../../session/tests/peers/tokens.rs"]
 pub mod tokens;
+#[path = "../../../session/tests/peers/version_1.rs"]
+pub mod version_1;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
