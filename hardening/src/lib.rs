@@ -25,7 +25,7 @@ use std::io::{self, Write};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use zeroizing_alloc::ZeroAlloc;
 
-pub use stack::{WIPED_STACK_BYTES, wiping_stack};
+pub use stack::{WIPED_STACK_BYTES, wiping_stack, wiping_stacks};
 
 /// The system's allocator, which wipes what is given back to it, for all that the program and its libraries
 /// allocate through Rust. A buffer that grows is copied to a new place, and the old one wiped.

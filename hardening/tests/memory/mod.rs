@@ -41,6 +41,11 @@ impl Canary {
         self.inverted.iter().map(|byte| !byte)
     }
 
+    /// Whether it is anywhere in `bytes`.
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        (0..bytes.len()).any(|at| self.begins(&bytes[at..]))
+    }
+
     fn begins(&self, bytes: &[u8]) -> bool {
         let Some(bytes) = bytes.get(..self.inverted.len()) else { return false };
         bytes.iter().zip(&self.inverted).all(|(byte, inverted)| *byte == !inverted)
@@ -48,6 +53,7 @@ impl Canary {
 }
 
 /// A canary, and where it is.
+#[derive(PartialEq)]
 pub struct Found {
     pub canary: String,
     address: u64,
@@ -77,7 +83,9 @@ pub fn look(process: u32, canaries: &[Canary]) -> Vec<Found> {
     let mut found = Vec::new();
     for line in fs::read_to_string(format!("/proc/{process}/maps")).unwrap().lines() {
         let (range, mapping) = line.split_once(' ').unwrap();
-        if !mapping.starts_with('r') {
+        // What is mapped from a file and cannot be written is as it was when the program started.
+        let from_a_file = mapping.starts_with("r-") && mapping.contains(" /");
+        if !mapping.starts_with('r') || from_a_file {
             continue;
         }
         let (from, to) = range.split_once('-').unwrap();

@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use hardening::wiping_stacks;
 use launcher::TokenDesk;
 use rustls::pki_types::UnixTime;
 use tokio::net::{TcpListener, TcpStream};
@@ -139,7 +140,8 @@ impl<W: Workload> Server<W> {
                 (shaking, entry),
                 closing.clone(),
             );
-            sessions.spawn(session.instrument(span));
+            // Keys, keying material and PHI leave copies on the stacks of the threads that work on a session.
+            sessions.spawn(wiping_stacks(session.instrument(span)));
         }
         drop(listener);
         sessions.close();

@@ -16,7 +16,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, KeyLog, NoKeyLog, SignatureScheme};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -40,12 +40,18 @@ pub struct Client {
 
 /// TLS with whoever answers.
 pub async fn dial(address: SocketAddr) -> TlsStream<TcpStream> {
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+    dial_telling(address, Arc::new(NoKeyLog)).await
+}
+
+/// TLS with whoever answers, whose secrets are told to `log`.
+pub async fn dial_telling(address: SocketAddr, log: Arc<dyn KeyLog>) -> TlsStream<TcpStream> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
+    config.key_log = log;
     let tcp = TcpStream::connect(address).await.unwrap();
     tcp.set_nodelay(true).unwrap();
     let name = ServerName::IpAddress(address.ip().into());

@@ -1,19 +1,28 @@
 //! The program itself, started on a free port.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use mock_launcher::{MockLauncher, Pki, Running};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// The program under test: this build's, or another that `USLEEP_PROGRAM` names, such as an image's.
+pub fn program() -> PathBuf {
+    std::env::var_os("USLEEP_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_usleep").into(), PathBuf::from)
+}
 
 /// A started `usleep`, killed when its test fails half-way.
 pub struct Program {
     pub child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    stderr: JoinHandle<String>,
+    reading: JoinHandle<()>,
+    /// What it has written to standard error so far.
+    stderr: watch::Receiver<String>,
     /// What it has written to standard output so far.
     seen: String,
 }
@@ -33,7 +42,7 @@ impl Program {
 
     /// With these variables, and none of ours from elsewhere.
     pub fn start_in(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_usleep"));
+        let mut command = Command::new(program());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("USLEEP_"))
         {
             command.env_remove(name);
@@ -45,15 +54,16 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
-        let mut pipe = child.stderr.take().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (written, stderr) = watch::channel(String::new());
         // Read all the time, so that it never waits for us.
-        let stderr = tokio::spawn(async move {
-            let mut text = String::new();
-            pipe.read_to_string(&mut text).await.unwrap();
-            text
+        let reading = tokio::spawn(async move {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                written.send_modify(|text| *text += &format!("{line}\n"));
+            }
         });
         let stdout = child.stdout.take().map(BufReader::new);
-        Self { child, stdout, stderr, seen: String::new() }
+        Self { child, stdout, reading, stderr, seen: String::new() }
     }
 
     /// Waits for its first line, which has its address.
@@ -65,11 +75,16 @@ impl Program {
         address.unwrap_or_else(|| panic!("wanted the first line, got {line:?}")).parse().unwrap()
     }
 
+    /// Waits until it has logged this so many times.
+    pub async fn logged(&mut self, part: &str, times: usize) {
+        self.stderr.wait_for(|text| text.matches(part).count() >= times).await.unwrap();
+    }
+
     /// Closes our ends of its standard output and error.
     pub async fn stop_reading(&mut self) {
         self.stdout = None;
-        self.stderr.abort();
-        while !self.stderr.is_finished() {
+        self.reading.abort();
+        while !self.reading.is_finished() {
             tokio::task::yield_now().await;
         }
     }
@@ -84,7 +99,10 @@ impl Program {
             stdout.read_to_string(&mut self.seen).await.unwrap();
         }
         let code = self.child.wait().await.unwrap().code();
-        Ended { code, stdout: self.seen, stderr: self.stderr.await.unwrap_or_default() }
+        // Its last lines.
+        let _ = self.reading.await;
+        let stderr = self.stderr.borrow().clone();
+        Ended { code, stdout: self.seen, stderr }
     }
 
     pub async fn terminated(self) -> Ended {
