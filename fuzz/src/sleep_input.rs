@@ -1,15 +1,61 @@
-//! Target `sleep_input`: any bytes as a night, and as a result.
+//! Target `sleep_input`: any bytes as a night, as many, and as a result.
 #![allow(dead_code, unreachable_pub)]
 
 use serde_json::Value;
-use sleep::{Analysis, InputError, MAX_AGE_YEARS, MAX_NAME_BYTES, MAX_NIGHT_MINUTES, Night, RuleSet};
+use sleep::{
+    Analysis, InputError, MAX_AGE_YEARS, MAX_NAME_BYTES, MAX_NIGHT_MINUTES, Night, NightResults, Nights,
+    RuleSet, Summary,
+};
 
 use super::shown::assert_printable;
 
 /// Asserts what holds of any bytes, and says whether they are a night or a result.
 pub fn check(data: &[u8]) -> bool {
     let night = check_night(data);
+    check_nights(data);
     night | check_result(data)
+}
+
+/// A stream is what its lines are, wherever it is cut.
+pub fn check_nights(data: &[u8]) {
+    let whole = stream([data]);
+    let (one, other) = data.split_at(data.len() / 2);
+    // Of a wrong line the results before it are given, or not, by the cut.
+    match (&whole, stream([one, other])) {
+        (Ok(whole), Ok(cut)) => assert!(*whole == cut),
+        (whole, cut) => assert_eq!(whole.as_ref().err(), cut.as_ref().err()),
+    }
+    let lines = data.strip_suffix(b"\n").map(|lines| lines.split(|byte| *byte == b'\n'));
+    let all_are_nights = lines.is_some_and(|mut lines| lines.all(|line| Night::parse(line).is_ok()));
+    match whole {
+        Ok(_) => assert!(all_are_nights, "accepted"),
+        Err(error) => {
+            assert_printable(&error);
+            assert!(
+                !all_are_nights || error.contains("not that of line 1") || error.contains("too long"),
+                "{error}"
+            );
+        }
+    }
+}
+
+/// All that a stream in these pieces comes to, as text.
+fn stream<const N: usize>(pieces: [&[u8]; N]) -> Result<String, String> {
+    let mut nights = Nights::new(RuleSet::Recommended);
+    let mut text = String::new();
+    for piece in pieces {
+        let results = nights.push(piece).map_err(|error| error.to_string())?;
+        let message = results.to_json().unwrap();
+        assert!(message.len() <= piece.len() + 4096 + 256);
+        let back = NightResults::parse(&message).unwrap();
+        assert_eq!(*back.to_text(), *results.to_text());
+        text.push_str(&back.to_text());
+    }
+    let summary = nights.finish().map_err(|error| error.to_string())?;
+    let back = Summary::parse(&summary.to_json().unwrap()).unwrap();
+    text.push_str(&back.to_text());
+    text.lines().for_each(assert_printable);
+    Ok(text)
 }
 
 /// A night is what a plain reading of the JSON says, and what is not one is refused without a word of it.
@@ -56,6 +102,12 @@ pub fn check_result(data: &[u8]) -> bool {
         assert!(text.ends_with('\n'));
         text.lines().for_each(assert_printable);
         assert!(!text.contains('\r'));
+    }
+    for text in [
+        NightResults::parse(data).ok().map(|results| results.to_text()),
+        Summary::parse(data).ok().map(|summary| summary.to_text()),
+    ] {
+        text.iter().flat_map(|text| text.lines()).for_each(assert_printable);
     }
     analysis.is_ok()
 }
@@ -107,6 +159,8 @@ pub fn seeds() -> Vec<(String, Vec<u8>)> {
         ("twice", amy.replacen("\"age\"", "\"name\":\"b\",\"age\"", 1).into_bytes()),
         ("trailing", format!("{amy} 1").into_bytes()),
         ("cut", amy.as_bytes()[..60].to_vec()),
+        ("nights", format!("{amy}\n{}\n", amy.replace("270", "1e2")).into_bytes()),
+        ("another", format!("{amy}\n{}\n", amy.replace("Amy", "Ben")).into_bytes()),
         ("result", result.clone()),
         ("odd-result", String::from_utf8(result).unwrap().replace("sleep", "\\u001b[2J\\u202e").into_bytes()),
     ]

@@ -194,29 +194,37 @@ impl<'de> Visitor<'de> for Reader<'_, '_> {
         let Shape::Object(fields) = shape else {
             return Err(A::Error::custom(""));
         };
-        let mut missing: Vec<&'static Field> = fields.iter().map(|(_, field)| *field).collect();
+        // The fields that have come, a bit each: no object has more than 3.
+        let mut come = 0_u8;
         while let Some(known) = map.next_key_seed(Key(fields))? {
-            let Some(field) = known else {
+            let Some((bit, field)) = known else {
                 return Err(progress.stop(InputError::Unknown { path, wanted }));
             };
-            let Some(place) = missing.iter().position(|waiting| waiting.path == field.path) else {
+            if come & bit != 0 {
                 return Err(progress.stop(InputError::Duplicate { path: field.path }));
-            };
-            missing.remove(place);
+            }
+            come |= bit;
             map.next_value_seed(Reader { field, progress })?;
         }
-        match missing.first() {
+        match bits(fields).find(|(bit, _)| come & bit == 0) {
             None => Ok(()),
-            Some(&&Field { path, wanted, .. }) => Err(progress.stop(InputError::Missing { path, wanted })),
+            Some((_, &Field { path, wanted, .. })) => {
+                Err(progress.stop(InputError::Missing { path, wanted }))
+            }
         }
     }
+}
+
+/// The fields of an object, each with a bit of its own.
+fn bits(fields: &'static [(&'static str, &'static Field)]) -> impl Iterator<Item = (u8, &'static Field)> {
+    (0..u8::BITS).map(|place| 1 << place).zip(fields).map(|(bit, (_, field))| (bit, *field))
 }
 
 /// Tells which of these fields a key names, if any. The key itself is not kept.
 struct Key(&'static [(&'static str, &'static Field)]);
 
 impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<&'static Field>;
+    type Value = Option<(u8, &'static Field)>;
 
     fn deserialize<D: Deserializer<'de>>(self, parser: D) -> Result<Self::Value, D::Error> {
         parser.deserialize_str(self)
@@ -224,13 +232,14 @@ impl<'de> DeserializeSeed<'de> for Key {
 }
 
 impl Visitor<'_> for Key {
-    type Value = Option<&'static Field>;
+    type Value = Option<(u8, &'static Field)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the name of a field")
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|(name, _)| *name == key).map(|(_, field)| *field))
+        let named = self.0.iter().zip(bits(self.0)).find(|((name, _), _)| *name == key);
+        Ok(named.map(|(_, bit_and_field)| bit_and_field))
     }
 }

@@ -305,7 +305,7 @@ fn what_is_no_message_of_results_is_refused() {
         ("/first_night", json!(0)),
         ("/first_night", json!(-1)),
         ("/first_night", json!(1.5)),
-        ("/first_night", json!(u32::MAX - 7)),
+        ("/first_night", json!(u32::MAX - 6)),
         ("/columns", json!([])),
         ("/columns/0", json!("rem")),
         ("/nights", json!({})),

@@ -106,8 +106,9 @@ impl NightResults {
             serde_json::from_slice(message).map_err(|_| NotAResult)?;
         // Wiped from here on, whatever it is.
         let results = Self { rules, first_night, nights };
-        let last = u32::try_from(results.len()).ok().and_then(|count| first_night.checked_add(count));
-        if first_night == 0 || last.is_none() || columns.iter().ne(COLUMNS.iter()) {
+        let end = u64::from(first_night).saturating_add(results.len() as u64);
+        let countable = first_night > 0 && end <= u64::from(u32::MAX) + 1;
+        if !countable || columns.iter().ne(COLUMNS.iter()) {
             return Err(NotAResult);
         }
         Ok(results)
@@ -130,7 +131,7 @@ impl NightResults {
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut text =
             Zeroizing::new(String::with_capacity(self.nights.len().saturating_mul(MAX_TEXT_BYTES)));
-        for (number, night) in (self.first_night..).zip(&self.nights) {
+        for (number, night) in (u64::from(self.first_night)..).zip(&self.nights) {
             let [light, deep, rem] = night.shares;
             let figures = figures(night.total_minutes, &RoundedShares { light, deep, rem });
             let codelab = night.codelab.sentence();

@@ -256,7 +256,10 @@ mod tests {
         let mut nights = Nights::new(RuleSet::Recommended);
         nights.push(AMY).unwrap();
         nights.statistics = Statistics::after(u32::MAX - 1);
-        assert_eq!(nights.push(AMY).unwrap().first_night(), u32::MAX);
+        let results = nights.push(AMY).unwrap();
+        assert_eq!(results.first_night(), u32::MAX);
+        assert!(results.to_text().starts_with("Night 4294967295: "));
+        assert!(NightResults::parse(&results.to_json().unwrap()).is_ok());
         assert_eq!(nights.push(AMY).unwrap_err(), NightsError::TooMany);
     }
 
