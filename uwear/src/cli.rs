@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use session::{Endpoint, Wire};
 
+use crate::audit::AuditCommand;
 use crate::evidence::EvidenceCommand;
 use crate::exit;
 use crate::owner::{BaselineCommand, PolicyCommand};
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// Make a baseline, or see what a change of one means
     #[command(subcommand)]
     Baseline(BaselineCommand),
+    /// Check the log of past decisions, or make them again with another policy
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 const RELEASE_EXAMPLE: &str = "\
@@ -105,6 +109,13 @@ pub(crate) struct ReleaseArguments {
     /// Take a server that gives no result, as the codelab's does, for a failure (exit 6)
     #[arg(long, env = "UWEAR_REQUIRE_RESULT")]
     pub(crate) require_result: bool,
+
+    /// Write every decision and the end of every session into this log; nothing leaves that cannot be written there
+    ///
+    /// Lines of JSON, each with the digest of the line before; several programs may share the file. The report ends with
+    /// the digest of the last line: note it down elsewhere, for `uwear audit verify --head`.
+    #[arg(long, value_name = "FILE", env = "UWEAR_AUDIT_LOG")]
+    pub(crate) audit_log: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) output: Output,

@@ -1,6 +1,7 @@
 //! The program `uwear`: reads the command line, calls the command, ends with its exit code.
 
 mod advice;
+mod audit;
 mod cli;
 mod clock;
 mod evidence;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some(Command::Evidence(command)) => evidence::run(&command),
         Some(Command::Policy(command)) => owner::policy(&command),
         Some(Command::Baseline(command)) => owner::baseline(&command),
+        Some(Command::Audit(command)) => audit::run(&command),
     };
     match ended {
         Ok(exit) => exit.into(),

@@ -3,9 +3,10 @@
 use attestation::{CertificateSummary, Check, Claims, VerifyError};
 use policy::{Explained, Policy, Read, Shown};
 use rustls_pki_types::UnixTime;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::advice::{self, Advice};
+use crate::audit::AuditRow;
 use crate::clock::{date, rfc3339, span};
 use crate::evidence::Said;
 use crate::exit::{Exit, Failure};
@@ -76,7 +77,8 @@ impl CertificateRow {
 }
 
 /// A policy or a baseline by name and hash.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Source {
     pub(crate) name: String,
     pub(crate) sha256: String,
@@ -123,6 +125,8 @@ pub(crate) struct Report {
     /// Allow-lists that are open.
     pub(crate) open: Vec<Open>,
     pub(crate) warnings: Vec<String>,
+    /// The last line of this session in the audit log.
+    pub(crate) audit: Option<AuditRow>,
     /// The result, only with `--print-result`: it is computed from PHI.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<serde_json::Value>,
@@ -290,7 +294,7 @@ fn to_paste(read: &Read) -> Option<String> {
 }
 
 /// Values on one line; with their paths where there are several.
-fn joined(reads: &[Read]) -> String {
+pub(crate) fn joined(reads: &[Read]) -> String {
     match reads {
         [] => String::new(),
         [Read { value, .. }] => value.to_string(),

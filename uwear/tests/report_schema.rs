@@ -49,6 +49,11 @@ async fn reports_of_release_are_as_the_schema_says() {
     assert_eq!(faults(&released), Vec::<String>::new(), "{released:#}");
     assert!(released["result"].is_object() && released["wire"].is_number(), "{released:#}");
 
+    let recorded = owner.release(usleep.address).args(["--audit-log", "audit.jsonl"]).json();
+    let recorded = recorded.ends().await.with_code(0).json();
+    assert_eq!(faults(&recorded), Vec::<String>::new(), "{recorded:#}");
+    assert!(recorded["audit"].is_object(), "{recorded:#}");
+
     let another = owner.release(usleep.address).args(["--audience", "another"]).json();
     let refused = another.ends().await.with_code(5).json();
     assert_eq!(faults(&refused), Vec::<String>::new(), "{refused:#}");

@@ -122,6 +122,11 @@ impl Evidence {
         &self.token
     }
 
+    /// The receipt, as unverified as the token.
+    pub fn receipt(&self) -> &SignedReceipt {
+        &self.receipt
+    }
+
     /// The nonce that the token must carry.
     pub fn nonce(&self) -> Nonce {
         self.proof.nonce(&self.transcript().leaf())

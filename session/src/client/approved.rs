@@ -28,6 +28,8 @@ pub struct Approved {
     /// Holds the allowance that the release consumes.
     decision: Decision,
     approved_at: UnixTime,
+    /// What [`Approved::commit`] has been given.
+    committed: Option<(CommitmentKey, Commitment)>,
 }
 
 /// Why the client's own proof was not given. Nothing was sent but the handshake; the connection is closed by then.
@@ -70,6 +72,9 @@ pub enum ReleaseError {
     /// No random bytes for the commitment key. Nothing was sent.
     #[error("nothing was sent: {0}")]
     Random(#[from] RandomError),
+    /// This is not the PHI that was committed to. Nothing was sent.
+    #[error("nothing was sent: wanted the PHI that was committed to, got another")]
+    OtherPhi,
     /// The peer was gone before the first byte: nothing was handed to TLS.
     #[error("nothing was sent: {0}")]
     NotBegun(LinkError),
@@ -85,7 +90,7 @@ impl Approved {
         decision: Decision,
         approved_at: UnixTime,
     ) -> Self {
-        Self { presented, token, decision, approved_at }
+        Self { presented, token, decision, approved_at, committed: None }
     }
 
     /// What was decided.
@@ -142,6 +147,26 @@ impl Approved {
         error
     }
 
+    /// Commits to the PHI before it is sent, for whoever writes down first what is going to leave: from then on
+    /// [`Approved::release`] sends this PHI and no other. `None` in wire version 0, which has no commitments.
+    ///
+    /// # Errors
+    /// [`RandomError`]: there is no key for it.
+    pub fn commit(&mut self, phi: &Phi) -> Result<Option<Commitment>, RandomError> {
+        if self.presented.version_1.is_none() {
+            return Ok(None);
+        }
+        let key = CommitmentKey::random()?;
+        let commitment = commitment(&key, phi);
+        self.committed = Some((key, commitment));
+        Ok(Some(commitment))
+    }
+
+    /// Ends the session without a release.
+    pub async fn close(self) {
+        self.presented.link.close(Close::Done).await;
+    }
+
     /// Sends the PHI over this very session. The buffer is wiped once it has been handed to TLS.
     ///
     /// # Errors
@@ -151,14 +176,26 @@ impl Approved {
             self.presented.link.close(Close::Done).await;
             return Err(ReleaseError::ProofWanted);
         }
-        let Self { presented, decision, approved_at, .. } = self;
+        let Self { presented, decision, approved_at, committed, .. } = self;
         let Presented { mut link, limits, token, version_1, .. } = presented;
         // An approval without an allowance cannot be made; if it could, nothing would leave.
         let _allowance = decision.into_allowance().map_err(|_| ReleaseError::NotAllowed)?;
         let (payload, receipted) = match version_1 {
             None => (phi.into_inner(), None),
             Some(version_1) => {
-                let (key, payload, commitment) = committed(&phi)?;
+                let (key, commitment) = match committed {
+                    Some((key, commitment)) if commitment != self::commitment(&key, &phi) => {
+                        link.close(Close::Done).await;
+                        return Err(ReleaseError::OtherPhi);
+                    }
+                    Some(committed) => committed,
+                    None => {
+                        let key = CommitmentKey::random()?;
+                        let commitment = commitment(&key, &phi);
+                        (key, commitment)
+                    }
+                };
+                let payload = led_by(&key, &phi);
                 drop(phi);
                 (payload, Some(ToBeReceipted { version_1, token, key, phi: commitment, approved_at }))
             }
@@ -176,16 +213,19 @@ impl Approved {
     }
 }
 
-/// Key and PHI as they cross in version 1, and the commitment to the PHI.
-fn committed(phi: &Phi) -> Result<(CommitmentKey, Zeroizing<Vec<u8>>, Commitment), RandomError> {
-    let key = CommitmentKey::random()?;
+fn commitment(key: &CommitmentKey, phi: &Phi) -> Commitment {
+    let mut commit = key.commit_phi();
+    commit.update(phi.expose());
+    commit.finish()
+}
+
+/// Key and PHI as they cross in version 1.
+fn led_by(key: &CommitmentKey, phi: &Phi) -> Zeroizing<Vec<u8>> {
     // Its final size from the start: a buffer that grows leaves copies behind.
     let mut payload = Zeroizing::new(Vec::with_capacity(COMMITMENT_KEY_BYTES + phi.expose().len()));
     payload.extend_from_slice(key.expose());
     payload.extend_from_slice(phi.expose());
-    let mut commit = key.commit_phi();
-    commit.update(phi.expose());
-    Ok((key, payload, commit.finish()))
+    payload
 }
 
 impl Version1 {

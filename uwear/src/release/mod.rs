@@ -5,6 +5,7 @@
 
 mod failures;
 mod own_proof;
+mod recorded;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use session::{ConnectOptions, Endpoint, Limits, LinkError, Wire, connect};
 use sleep::Analysis;
 use tokio::time::Instant;
 
+use crate::audit::{Judgement, Recorder, Seen};
 use crate::cli::{Format, ReleaseArguments};
 use crate::evidence::{EvidenceFiles, Said};
 use crate::exit::{Exit, Failure};
@@ -35,6 +37,9 @@ struct Release {
     phi: Option<Phi>,
     result_file: Option<NewFile>,
     evidence_files: Option<EvidenceFiles>,
+    audit: Option<Recorder>,
+    /// What the receipt signs, once it has been verified.
+    receipt: Option<String>,
     print_result: bool,
     require_result: bool,
     /// Whether every check is to be spelt out also when all is well.
@@ -51,6 +56,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     let judge = load::judge(&arguments.acceptance)?;
     let phi = load::phi(phi)?;
     let wire = wire(arguments)?;
+    let audit = arguments.audit_log.as_deref().map(Recorder::open).transpose()?;
     let result_file = arguments.result.as_deref().map(|path| NewFile::create(path, "result")).transpose()?;
     let evidence_files = arguments.evidence.as_deref().map(EvidenceFiles::create).transpose()?;
     let mut report = Report::new(&judge);
@@ -63,9 +69,11 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
         phi: Some(phi),
         result_file,
         evidence_files,
+        explain: arguments.output.format == Format::Json || audit.is_some(),
+        audit,
+        receipt: None,
         print_result: arguments.print_result,
         require_result: arguments.require_result,
-        explain: arguments.output.format == Format::Json,
         printer: Printer::new(arguments.output.format),
         report,
     };
@@ -77,6 +85,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
         Ok(exit) => release.report.ended(*exit),
         Err(failure) => release.report.failed(failure),
     }
+    release.show_audit();
     if arguments.output.format == Format::Json {
         crate::print_json(&release.report);
     }
@@ -145,14 +154,20 @@ impl Release {
 
         let presented = connected.receive_token().await.map_err(|error| before_release(&error))?;
         self.report.batch = (presented.info().wire == 1).then(|| presented.batch_size());
-        let attested = self.attest(presented).await?;
-        let approved = self.decide(attested).await?;
+        let ended = self.judge_and_release(presented).await;
+        self.record_end(ended)
+    }
+
+    async fn judge_and_release(&mut self, presented: Presented) -> Result<Exit, Failure> {
+        let seen = Seen::of(&presented);
+        let attested = self.attest(presented, &seen).await?;
+        let approved = self.decide(attested, &seen).await?;
         let approved = self.prove(approved).await?;
         let released = self.release(approved).await?;
         self.result(released).await
     }
 
-    async fn attest(&mut self, presented: Presented) -> Result<Attested, Failure> {
+    async fn attest(&mut self, presented: Presented, seen: &Seen) -> Result<Attested, Failure> {
         let now = UnixTime::now();
         self.report.judged_at(now);
         let token = &presented.token().clone();
@@ -174,16 +189,18 @@ impl Release {
                 self.printer.line("Failed to validate PKI token");
                 self.printer.refused(&self.report, &self.judge);
                 let failure = Failure::new(Exit::NotProven, unproven.error.to_string(), "");
+                self.record_refusal(&Judgement { allowed: false, now, seen, claims: None, commitment: None });
                 unproven.close().await;
                 Err(failure)
             }
         }
     }
 
-    async fn decide(&mut self, attested: Attested) -> Result<Approved, Failure> {
+    async fn decide(&mut self, attested: Attested, seen: &Seen) -> Result<Approved, Failure> {
         self.printer.line("Performing OPA query evaluation...");
-        match attested.decide(&self.judge.policy, &self.judge.audience, UnixTime::now()) {
-            Ok(approved) => {
+        let now = UnixTime::now();
+        match attested.decide(&self.judge.policy, &self.judge.audience, now) {
+            Ok(mut approved) => {
                 let decision = approved.decision();
                 if self.explain {
                     self.report.decided(&decision.explain(), decision.checks().len());
@@ -192,7 +209,13 @@ impl Release {
                 self.printer.line("Policy check PASSED");
                 self.printer.line("JWT is authorized.");
                 self.printer.sources(&self.report);
-                Ok(approved)
+                match self.record_approval(&mut approved, seen, now) {
+                    Ok(()) => Ok(approved),
+                    Err(failure) => {
+                        approved.close().await;
+                        Err(failure)
+                    }
+                }
             }
             Err(denied) => {
                 if !self.explain {
@@ -204,6 +227,8 @@ impl Release {
                 self.printer.line("Policy check FAILED");
                 self.printer.line("Remote TEE's JWT failed policy check.");
                 self.printer.refused(&self.report, &self.judge);
+                let claims = Some(denied.token.claims_json());
+                self.record_refusal(&Judgement { allowed: false, now, seen, claims, commitment: None });
                 denied.close().await;
                 Err(Failure::new(Exit::NotAcceptable, "remote TEE's JWT failed policy check", ""))
             }
@@ -272,6 +297,7 @@ impl Release {
         self.printer
             .line(format_args!("Receipt verified: {}, rules {}, {}", said.program, said.rules, said.time));
         self.report.receipt = Some(said);
+        self.receipt = Some(receipted.evidence.receipt().receipt_json().to_owned());
         let Some(files) = &mut self.evidence_files else { return Ok(()) };
         files.keep(receipted).map_err(|error| {
             Failure::new(Exit::Unexpected, format!("writing the evidence: {error}"), AFTER_RELEASE)

@@ -213,6 +213,16 @@ impl Ended {
     }
 }
 
+/// What of [`PHI`] this text betrays.
+pub fn canaries_in(text: &str) -> Vec<&'static str> {
+    CANARIES.into_iter().filter(|canary| text.contains(canary)).collect()
+}
+
+pub fn base64(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
 /// Names of the checks and rules of a JSON report that came to `ok`, `allow` left out.
 pub fn named(report: &Value, ok: Option<bool>) -> BTreeSet<String> {
     let rows = ["checks", "rules"].into_iter().flat_map(|part| report[part].as_array().unwrap());
