@@ -154,3 +154,23 @@ impl SessionError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_room_at_the_desk_is_busy_and_all_else_is_unavailable() {
+        let waited = Duration::from_secs(12);
+        let rows = [
+            (NoToken::Desk(DeskError::Full { max: 1 }), Close::Busy),
+            (NoToken::Desk(DeskError::Closed), Close::AttestationUnavailable),
+            (NoToken::Timeout { waited }, Close::AttestationUnavailable),
+            (NoToken::Random(RandomError), Close::AttestationUnavailable),
+        ];
+        for (error, close) in rows {
+            assert_eq!(error.close(), close, "{error}");
+            assert!(!error.hint().is_empty());
+        }
+    }
+}

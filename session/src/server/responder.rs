@@ -117,9 +117,8 @@ fn committed_phi(
     limits: &Limits,
 ) -> Result<(Phi, Committed), Refused> {
     let Some((key, payload)) = CommitmentKey::lead(&message) else {
-        let got = "less than that".to_owned();
-        let wrong = LinkError::Malformed { wanted: "a commitment key of 32 bytes before the PHI", got };
-        return Err((Close::PhiInvalid, SessionError::Link(wrong)));
+        let reason = "wanted a commitment key of 32 bytes before it, got less than that".to_owned();
+        return Err((Close::PhiInvalid, SessionError::PhiInvalid(PhiInvalid(reason))));
     };
     let mut commit = key.commit_phi();
     commit.update(payload);

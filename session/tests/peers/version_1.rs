@@ -3,7 +3,9 @@
 use aws_lc_rs::digest::{Context, SHA256};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -153,4 +155,48 @@ pub fn signed(receipt: &Value, key: &EcdsaKeyPair) -> Value {
 /// A key for receipts.
 pub fn receipt_key(pkcs8: &[u8]) -> EcdsaKeyPair {
     EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8).unwrap()
+}
+
+/// RFC 9162 §2.1.3.2, steps 2 to 4, as they are written there: the root that leaf and proof lead to.
+pub fn fold(leaf: &Hash, proof: &Proof) -> Hash {
+    assert!(proof.index < proof.size);
+    let (mut index, mut last, mut root) = (proof.index, proof.size - 1, *leaf);
+    for sibling in &proof.path {
+        assert!(last != 0, "the proof is too long");
+        if index % 2 == 1 || index == last {
+            root = node(sibling, &root);
+            while index.is_multiple_of(2) && index != 0 {
+                (index, last) = (index >> 1, last >> 1);
+            }
+        } else {
+            root = node(&root, sibling);
+        }
+        (index, last) = (index >> 1, last >> 1);
+    }
+    assert_eq!(last, 0, "the proof is too short");
+    root
+}
+
+/// The proof in an attestation.
+pub fn proof_of(message: &Value) -> Proof {
+    let hash = |hash: &Value| STANDARD.decode(hash.as_str().unwrap()).unwrap().try_into().unwrap();
+    Proof {
+        index: message["index"].as_u64().unwrap(),
+        size: message["size"].as_u64().unwrap(),
+        path: message["proof"].as_array().unwrap().iter().map(hash).collect(),
+    }
+}
+
+/// The SubjectPublicKeyInfo of an ECDSA P-256 key in a certificate: DER leaves it one form.
+pub fn spki_in(certificate: &[u8]) -> Vec<u8> {
+    let head = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\0\x04";
+    let at = certificate.windows(head.len()).position(|window| window == head).unwrap();
+    certificate[at..at + head.len() + 64].to_vec()
+}
+
+/// Panics unless the key signed this receipt.
+pub fn verify(receipt: &str, signature: &str, spki: &[u8]) {
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &spki[26..]);
+    let message = [b"attested-sleep/1 receipt\0", receipt.as_bytes()].concat();
+    key.verify(&message, &STANDARD.decode(signature).unwrap()).unwrap();
 }

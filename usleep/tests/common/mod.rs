@@ -1,10 +1,15 @@
-//! A plain client of wire version 0, written without the project's own, and what the tests share.
+//! Plain clients of both versions of the wire, written without the project's own, and what the tests share.
 
 // Every test file uses its own part.
 #![allow(dead_code, unreachable_pub)]
 
+#[path = "../../../session/tests/peers/version_1.rs"]
+pub mod peers;
 pub mod program;
 pub mod server;
+#[path = "../../../session/tests/peers/tokens.rs"]
+pub mod tokens;
+pub mod version_1;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

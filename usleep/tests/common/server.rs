@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use launcher::{DeskOptions, Launcher, TokenDesk};
-use mock_launcher::{Fault, MockLauncher, Pki, Running};
+use mock_launcher::{Builder, Fault, MockLauncher, Pki, Running};
 use serde_json::Value;
 use session::{Identity, Limits, Server};
 use sleep::RuleSet;
@@ -40,18 +40,28 @@ impl TestServer {
     }
 
     pub async fn start_with(limits: Limits, fault: Option<Fault>, drain: Duration) -> Self {
+        Self::configured(limits, |mock| mock.fault(fault), drain, |server| server).await
+    }
+
+    /// With a launcher and a server that are set up further.
+    pub async fn configured(
+        limits: Limits,
+        launcher: impl FnOnce(Builder) -> Builder,
+        drain: Duration,
+        configure: impl FnOnce(Server<SleepAnalysis>) -> Server<SleepAnalysis>,
+    ) -> Self {
         let log = Log::default();
         let subscriber = logging::as_json("trace".parse().unwrap(), log.clone());
         let logging = tracing::subscriber::set_default(subscriber);
         let folder = tempfile::tempdir().unwrap();
-        let launcher = MockLauncher::builder(Pki::shared_for_tests().unwrap())
-            .fault(fault)
+        let launcher = launcher(MockLauncher::builder(Pki::shared_for_tests().unwrap()))
             .start(folder.path().join("teeserver.sock"))
             .await
             .unwrap();
         let desk = TokenDesk::new(Arc::new(Launcher::new(launcher.socket())), desk_options());
         let workload = SleepAnalysis::new(RuleSet::Codelab);
         let server = Server::new(Identity::generate().unwrap(), desk, "uwear", workload, limits).unwrap();
+        let server = configure(server);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -77,9 +87,10 @@ impl TestServer {
     }
 }
 
-/// As fast as the launcher is: its quota is not what these tests are about.
+/// As fast as the launcher is, and soon at its end: neither quota nor patience is what these tests are about.
 fn desk_options() -> DeskOptions {
-    DeskOptions { tokens_per_second: 10_000.0, ..DeskOptions::default() }
+    let deadline = Duration::from_secs(2);
+    DeskOptions { tokens_per_second: 10_000.0, deadline, ..DeskOptions::default() }
 }
 
 /// Collects a log.
