@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,8 +177,7 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         Some(walkthrough) => workload.showing(Arc::clone(walkthrough)),
         None => workload,
     };
-    let source = Arc::new(Launcher::new(&arguments.socket).with_timeout(limits.launcher));
-    let desk = TokenDesk::new(source, arguments.desk_options(&limits));
+    let desk = token_desk(&arguments.socket, arguments.tokens_per_second, &limits);
     let server = Server::new(Identity::generate()?, desk, arguments.audience.as_str(), workload, limits)?
         .with_wire(arguments.wire)
         .with_client_attestation(clients);
@@ -228,14 +227,6 @@ impl Arguments {
         }
     }
 
-    fn desk_options(&self, limits: &Limits) -> DeskOptions {
-        DeskOptions {
-            tokens_per_second: self.tokens_per_second,
-            deadline: limits.launcher,
-            ..DeskOptions::default()
-        }
-    }
-
     fn log_start(&self, address: SocketAddr) {
         info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -256,6 +247,14 @@ impl Arguments {
             warn!(next = missing.hint(), "{missing}");
         }
     }
+}
+
+/// One request may take five twelfths of what a session waits, 5 s of 12: one batch is under way at a time, and those who
+/// share it have to outlast one request that hangs. A token takes 0.3 to 2 s.
+fn token_desk(socket: &Path, tokens_per_second: f64, limits: &Limits) -> TokenDesk {
+    let launcher = Launcher::new(socket).with_timeout(limits.launcher / 12 * 5);
+    let options = DeskOptions { tokens_per_second, deadline: limits.launcher, ..DeskOptions::default() };
+    TokenDesk::new(Arc::new(launcher), options)
 }
 
 /// The two signals that end the server.
@@ -315,7 +314,12 @@ fn duration(text: &str) -> Result<Duration, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
+
+    use attestation::Role;
+    use attestation::v1::{HelloNonce, SessionBinding};
     use clap::Parser as _;
+    use launcher::Failure;
 
     #[derive(clap::Parser)]
     struct CommandLine {
@@ -340,6 +344,24 @@ mod tests {
         let lowered = limits(&["--phi-first-byte-deadline", "50ms", "--max-connections-per-address", "1"]);
         assert_eq!((lowered.phi_first_byte.as_millis(), lowered.phi.as_secs()), (50, 30));
         assert_eq!(lowered.connections_per_address, 1);
+    }
+
+    #[tokio::test]
+    async fn sessions_outlast_one_request_that_hangs() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("teeserver.sock");
+        let pki = mock_launcher::Pki::shared_for_tests().unwrap();
+        let mock = mock_launcher::MockLauncher::builder(pki).start(&socket).await.unwrap();
+        mock.set_fault_for(1, mock_launcher::Fault::Hang);
+        // The pause after a failure does not shrink with the limit: a second of it, and as much again for the token.
+        let limits = Limits { launcher: Duration::from_secs(3), ..Limits::default() };
+        let desk = token_desk(&socket, 1000.0, &limits);
+        let binding = SessionBinding::of_session(|_, _, _| Ok::<_, Infallible>(()), b"spki").unwrap();
+        let nonce = HelloNonce::random().unwrap();
+        let leaf = binding.transcript(Role::Server, &nonce, &nonce).leaf();
+        desk.share("uwear", leaf).await.unwrap();
+        let failed = desk.snapshot().failed;
+        assert_eq!((failed.of(Failure::Timeout), failed.total()), (1, 1));
     }
 
     #[test]
