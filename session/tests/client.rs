@@ -307,6 +307,22 @@ async fn dropping_a_stage_ends_the_connection_and_sends_nothing() {
     server.seen().await.no_data("dropped");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approved_session_can_be_ended_without_a_release() {
+    let server = Scripted::websocket(|mut peer| async move {
+        let token = tokens::token(&peer.nonce, &json!({}));
+        peer.say(token).await;
+        peer.listen().await;
+    });
+    let server = server.await;
+    let mut approved = approve(dial(&server, &Limits::default()).await).await;
+    assert_eq!(approved.commit(&phi()).unwrap(), None, "version 0 has no commitments");
+    approved.close().await;
+    let seen = server.seen().await;
+    assert_eq!(seen.close(), Some((1000, String::new())));
+    seen.no_data("ended");
+}
+
 #[test]
 fn addresses_are_read_as_people_write_them() {
     let port = DEFAULT_PORT;

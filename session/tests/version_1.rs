@@ -310,6 +310,32 @@ async fn a_proof_that_cannot_be_given_ends_the_session_by_its_own_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_to_is_what_is_sent_and_what_the_receipt_repeats() {
+    let server = Scripted::version_1(|peer| answer(peer, |_, receipt| receipt)).await;
+    let mut approved = approve(&server, &ConnectOptions::default()).await;
+    let commitment = approved.commit(&phi()).unwrap().unwrap();
+    let answer = approved.release(phi()).await.unwrap().result().await.unwrap();
+    assert_eq!(answer.receipted().unwrap().receipt.phi, commitment);
+    server.seen().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_phi_than_was_committed_to_is_not_sent() {
+    let server = Scripted::version_1(|mut peer| async move {
+        peer.attest(false).await;
+        peer.peer.listen().await;
+    });
+    let server = server.await;
+    let mut approved = approve(&server, &ConnectOptions::default()).await;
+    approved.commit(&phi()).unwrap();
+    let other = Phi::new(Zeroizing::new(b"canary-namf".to_vec())).unwrap();
+    assert_eq!(approved.release(other).await.err(), Some(ReleaseError::OtherPhi));
+    let seen = server.seen().await;
+    assert_eq!(seen.data().len(), 1, "the hello");
+    assert_eq!(seen.close(), Some((1000, String::new())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_left_of_a_session_can_be_verified_by_others_and_shown_to_be_about_these_data() {
     let server = Scripted::version_1(|peer| answer(peer, |_, receipt| receipt)).await;
     let approved = approve(&server, &ConnectOptions::default()).await;

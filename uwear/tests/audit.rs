@@ -211,6 +211,21 @@ async fn on_a_full_disk_nothing_is_released() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_cannot_be_written_down_remains_one() {
+    let (owner, usleep) = (Owner::new(), Honest::start().await);
+    let refused = |blocks| {
+        let called = owner.release(usleep.address).args(["--audience", "another"]);
+        within(blocks, recorded(called)).ends()
+    };
+    refused(1 << 20).await.with_code(5);
+    let before = std::fs::read(owner.path(LOG)).unwrap();
+    let ended = refused(before.len().div_ceil(512)).await.with_code(5);
+    ended.says(&["REFUSED: nothing was sent.", "warning: audit log audit.jsonl: writing a line: "]);
+    assert_eq!(std::fs::read(owner.path(LOG)).unwrap(), before);
+    assert!(usleep.received().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_removed_during_the_session_stops_the_release_or_is_said_after_it() {
     for before_the_data in [true, false] {
         let owner = Owner::new();
@@ -268,7 +283,7 @@ async fn a_program_killed_after_the_release_leaves_a_session_of_unknown_outcome(
     let report = verified(&owner).await;
     assert_eq!(report["sessions"]["outcome_unknown"], 1);
     let called = owner.uwear().args(["audit", "verify", LOG]).ends().await.with_code(0);
-    called.says(&["1 released, outcome unknown", "unknown    line 1, "]);
+    called.says(&["1 of unknown outcome", "unknown    line 1, ", ": released, outcome unknown"]);
 
     // The next release goes on behind it.
     let usleep = Honest::start().await;
@@ -285,7 +300,7 @@ async fn a_line_that_a_crash_cut_off_is_noted_by_the_next_release() {
     let whole = std::fs::read(owner.path(LOG)).unwrap();
     owner.file(LOG, &whole[..whole.len() - 40]);
     let torn = owner.uwear().args(["audit", "verify", LOG]).ends().await.with_code(0);
-    torn.says(&["torn       the last line is cut off", "1 released, outcome unknown"]);
+    torn.says(&["torn       the last line is cut off", ": released, outcome unknown"]);
 
     recorded(owner.release(usleep.address)).ends().await.with_code(0);
     usleep.received().await;

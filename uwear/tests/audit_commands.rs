@@ -41,7 +41,7 @@ async fn an_unbroken_log_is_counted_and_its_head_printed() {
     let text = owner.uwear().args(["audit", "verify", LOG]).ends().await.with_code(0);
     let lines: Vec<&str> = text.stdout.lines().collect();
     assert_eq!(lines[0], "INTACT: 6 lines, each follows the one before");
-    assert_eq!(lines[2], "sessions   3: 1 released, 2 refused, 0 lost, 0 released, outcome unknown");
+    assert_eq!(lines[2], "sessions   3: 1 released, 2 refused, 0 lost, 0 of unknown outcome");
     let head = lines[3].strip_prefix("head       ").unwrap();
     assert!(
         lines[4].starts_with("not excluded: that lines were cut off at the end, or all written anew"),

@@ -168,13 +168,15 @@ fn print(intact: &Intact, sessions: &Sessions, unknown: &[Unknown]) {
     }
     printer.line("");
     printer.line(format_args!(
-        "sessions   {}: {} released, {} refused, {} lost, {} released, outcome unknown",
+        "sessions   {}: {} released, {} refused, {} lost, {} of unknown outcome",
         sessions.decided, sessions.released, sessions.refused, sessions.lost, sessions.outcome_unknown
     ));
     for (index, session) in unknown.iter().enumerate() {
         let heading = if index == 0 { "unknown" } else { "" };
         let Unknown { line, time, session } = session;
-        printer.line(format_args!("{heading:<10} line {line}, {time}, session {session}"));
+        printer.line(format_args!(
+            "{heading:<10} line {line}, {time}, session {session}: released, outcome unknown"
+        ));
     }
     if sessions.outcome_unknown > MAX_LISTED as u64 {
         printer.line(format_args!("{:<10} and {} before", "", sessions.outcome_unknown - MAX_LISTED as u64));
