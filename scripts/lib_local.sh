@@ -43,7 +43,8 @@ programs() {
     need cargo 'install Rust with rustup (https://rustup.rs)'
     need cc 'install a C compiler, for example: apt-get install gcc libc6-dev'
     printf 'Building (release) ...\n'
-    cargo build --release --locked --package mock-launcher --package usleep --package uwear
+    # The features of run_local.sh, so that neither compiles it anew for the other.
+    cargo build --release --locked --package mock-launcher --package usleep --package uwear --features usleep/walkthrough
     bin=${CARGO_TARGET_DIR:-target}/release
   fi
   local name
