@@ -14,6 +14,9 @@ pub const MAX_PHI_BYTES: usize = 1024 * 1024;
 /// Longest result message, in bytes.
 pub const MAX_RESULT_BYTES: usize = 64 * 1024;
 
+/// Longest result of one message of a stream, in bytes: its PHI message may be as long.
+pub const MAX_PART_RESULT_BYTES: usize = 1024 * 1024;
+
 /// An attestation token in transit: a JWS in compact serialization (RFC 7515 §7.1) that nobody has
 /// looked at yet, at most [`MAX_TOKEN_BYTES`] long.
 ///

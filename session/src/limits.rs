@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use attestation::message::{MAX_PHI_BYTES, MAX_RESULT_BYTES};
+use attestation::message::{MAX_PART_RESULT_BYTES, MAX_PHI_BYTES, MAX_RESULT_BYTES};
 use attestation::v1::{MAX_ATTESTATION_BYTES, MAX_HELLO_BYTES, MAX_RECEIPT_BYTES};
 
 /// What a peer can make us hold, and for how long. The defaults are the protocol's; both ends use those
@@ -35,6 +35,13 @@ pub struct Limits {
     pub phi: Duration,
     /// Longest PHI message in bytes.
     pub phi_bytes: usize,
+    /// Wire version 1, many documents: from the first of a stream to the message that ends it. Without it a client that is
+    /// never quite too slow would keep its place for ever.
+    pub stream: Duration,
+    /// Longest stream in bytes: the PHI of all its messages.
+    pub stream_bytes: u64,
+    /// Longest result of one message of a stream in bytes.
+    pub part_result_bytes: usize,
     /// How long the client waits for the result, and in wire version 1 for the receipt that follows it.
     pub result: Duration,
     /// Longest result in bytes.
@@ -74,6 +81,9 @@ impl Default for Limits {
             phi_first_byte: Duration::from_secs(10),
             phi: Duration::from_secs(30),
             phi_bytes: MAX_PHI_BYTES,
+            stream: Duration::from_secs(3600),
+            stream_bytes: 1024 * 1024 * 1024,
+            part_result_bytes: MAX_PART_RESULT_BYTES,
             result: Duration::from_secs(30),
             result_bytes: MAX_RESULT_BYTES,
             receipt_bytes: MAX_RECEIPT_BYTES,

@@ -1,12 +1,14 @@
 //! One websocket with deadlines: what both ends share.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use attestation::printable;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
@@ -15,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
+use crate::server::Meter;
 
 /// Why a message did not come or go. Foreign text in it is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,6 +93,12 @@ impl LinkError {
     }
 }
 
+/// Why a message was not sent to its end.
+enum Stopped {
+    Link(LinkError),
+    Broken(tungstenite::Error),
+}
+
 struct Seconds(Duration);
 
 impl std::fmt::Display for Seconds {
@@ -125,6 +134,11 @@ impl Deadline {
         Self { at: Instant::now() + limit, limit }
     }
 
+    /// The one of the two that comes first.
+    pub(crate) fn or_earlier(self, other: Self) -> Self {
+        if other.at < self.at { other } else { self }
+    }
+
     fn missed(self) -> LinkError {
         LinkError::Timeout { waited: self.limit }
     }
@@ -158,6 +172,65 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Err(_) => Err(deadline.missed()),
             Ok(sent) => sent.map_err(|error| self.explain(error)),
         }
+    }
+
+    /// Sends, and reads meanwhile: for an end that is answered before it has sent everything. What is heard is `hear`'s,
+    /// which ends it where that is not due.
+    pub(crate) async fn send_while_hearing(
+        &mut self,
+        message: Message,
+        deadline: Deadline,
+        mut hear: impl FnMut(Message) -> Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
+        let websocket = &mut self.websocket;
+        let mut message = Some(message);
+        let sending = poll_fn(|cx| {
+            if message.is_some() {
+                ready!(websocket.poll_ready_unpin(cx)).map_err(Stopped::Broken)?;
+                if let Some(message) = message.take() {
+                    websocket.start_send_unpin(message).map_err(Stopped::Broken)?;
+                }
+            }
+            let sent = websocket.poll_flush_unpin(cx).map_err(Stopped::Broken)?;
+            if sent.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            for _ in 0..CONTROL_FRAMES_IN_A_ROW {
+                match ready!(websocket.poll_next_unpin(cx)) {
+                    None => return Poll::Ready(Err(Stopped::Link(LinkError::Ended))),
+                    Some(Err(error)) => return Poll::Ready(Err(Stopped::Broken(error))),
+                    Some(Ok(Message::Close(frame))) => return Poll::Ready(Err(Stopped::Link(closed(frame)))),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                    Some(Ok(message)) => hear(message).map_err(Stopped::Link)?,
+                }
+            }
+            // There may be more; first the clock is looked at.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        });
+        match timeout_at(deadline.at, sending).await {
+            Err(_) => Err(deadline.missed()),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(Stopped::Link(error))) => Err(error),
+            Ok(Err(Stopped::Broken(error))) => {
+                let error = self.explain(error);
+                // What the peer has said before it left explains more than a send that failed.
+                Err(self.last_word().await.unwrap_or(error))
+            }
+        }
+    }
+
+    /// The close frame that the peer has sent, as far as this machine has heard of it; what came before it is dropped.
+    async fn last_word(&mut self) -> Option<LinkError> {
+        tokio::task::yield_now().await;
+        for _ in 0..CONTROL_FRAMES_IN_A_ROW {
+            match self.websocket.next().now_or_never()? {
+                None | Some(Err(_)) => return None,
+                Some(Ok(Message::Close(frame))) => return Some(closed(frame)),
+                Some(Ok(_)) => {}
+            }
+        }
+        None
     }
 
     /// The next text or binary message.
@@ -222,7 +295,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Whether the peer has closed, or spoken out of turn, as far as this machine has heard of it. Does not
     /// wait for the peer.
     pub(crate) async fn already_closed(&mut self) -> Option<LinkError> {
-        use futures_util::FutureExt;
         // The socket is only looked at again once the runtime has asked the system for news.
         tokio::task::yield_now().await;
         for _ in 0..CONTROL_FRAMES_IN_A_ROW {
@@ -308,11 +380,18 @@ pub(crate) struct Metered<S> {
     read: u64,
     /// Where reading stops, counted like `read`.
     allowed: u64,
+    /// Counts for others.
+    meter: Option<Arc<Meter>>,
 }
 
 impl<S> Metered<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: 0, allowed: u64::MAX }
+        Self { stream, read: 0, allowed: u64::MAX, meter: None }
+    }
+
+    /// Counts what comes and goes there too.
+    pub(crate) fn counted_by(self, meter: Arc<Meter>) -> Self {
+        Self { meter: Some(meter), ..self }
     }
 
     fn read_at_most(&mut self, more: usize) {
@@ -339,14 +418,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.read += buffer.filled().len().saturating_sub(before) as u64;
+        let read = buffer.filled().len().saturating_sub(before);
+        self.read += read as u64;
+        if let Some(meter) = &self.meter {
+            meter.received(read);
+        }
         polled
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let (Some(meter), Poll::Ready(Ok(written))) = (&self.meter, &written) {
+            meter.sent(*written);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

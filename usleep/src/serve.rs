@@ -91,6 +91,10 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", env = "USLEEP_PHI_FIRST_BYTE_DEADLINE", value_parser = duration)]
     phi_first_byte_deadline: Option<Duration>,
 
+    /// Health data that one session may send in all, where it sends many nights, in bytes [default: 1 GiB]
+    #[arg(long, value_name = "BYTES", env = "USLEEP_MAX_PHI_TOTAL", value_parser = clap::value_parser!(u64).range(1..))]
+    max_phi_total: Option<u64>,
+
     /// Print the health data that comes, and the result, on standard output: for made-up data only
     #[cfg(feature = "walkthrough")]
     #[arg(long)]
@@ -223,6 +227,7 @@ impl Arguments {
             // The rest of a message may take as long as ever after its first byte.
             phi: usual.phi.max(phi_first_byte + usual.phi.saturating_sub(usual.phi_first_byte)),
             phi_first_byte,
+            stream_bytes: self.max_phi_total.unwrap_or(usual.stream_bytes),
             ..usual
         }
     }

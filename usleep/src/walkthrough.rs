@@ -6,7 +6,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use attestation::{MAX_PRINTABLE_CHARS, Phi, printable};
-use sleep::Analysis;
 
 use crate::report;
 
@@ -25,8 +24,8 @@ impl Walkthrough {
     }
 
     /// It has been analysed.
-    pub(crate) fn analysed(&self, analysis: &Analysis) {
-        report::text_with_line_break(&analysis.to_text());
+    pub(crate) fn analysed(&self, result: &str) {
+        report::text_with_line_break(result);
     }
 
     /// The last line: how many bytes of PHI came in all.

@@ -2,13 +2,13 @@
 
 use attestation::{Phi, Token};
 use session::Workload;
-use session::server::{About, PhiInvalid, Reply};
-use sleep::{Analysis, Night, RuleSet};
+use session::server::{About, DocumentStream, PhiInvalid, Reply};
+use sleep::{Analysis, Night, Nights, RuleSet};
 use zeroize::Zeroizing;
 
 use crate::report;
 
-/// Analyses one night of sleep.
+/// Analyses one night of sleep, or many of one person.
 #[derive(Debug)]
 pub struct SleepAnalysis {
     rules: RuleSet,
@@ -40,16 +40,22 @@ impl Workload for SleepAnalysis {
         if let Some(walkthrough) = &self.walkthrough {
             walkthrough.received(phi);
         }
-        // The reason is one of our own texts: it goes to the log and names fields, not values.
-        let night = Night::parse(phi.expose()).map_err(|error| PhiInvalid(error.to_string()))?;
+        let night = Night::parse(phi.expose()).map_err(invalid)?;
         let analysis = Analysis::new(&night, self.rules);
-        let json = analysis.to_json().map_err(|_| PhiInvalid("the result cannot be written".to_owned()))?;
-        let text = std::str::from_utf8(&json).map_err(|_| PhiInvalid("the result is no text".to_owned()))?;
+        let reply = reply(analysis.to_json())?;
         #[cfg(feature = "walkthrough")]
         if let Some(walkthrough) = &self.walkthrough {
-            walkthrough.analysed(&analysis);
+            walkthrough.analysed(&analysis.to_text());
         }
-        Ok(Reply::new(Zeroizing::new(text.to_owned())))
+        Ok(reply)
+    }
+
+    fn documents(&self) -> Option<Box<dyn DocumentStream>> {
+        Some(Box::new(NightAfterNight {
+            nights: Nights::new(self.rules),
+            #[cfg(feature = "walkthrough")]
+            walkthrough: self.walkthrough.clone(),
+        }))
     }
 
     fn about(&self) -> About {
@@ -62,6 +68,48 @@ impl Workload for SleepAnalysis {
     fn token_received(&self, token: &Token) {
         report::token_received(token);
     }
+}
+
+/// Many nights of one person, of which it keeps what a summary needs.
+struct NightAfterNight {
+    nights: Nights,
+    #[cfg(feature = "walkthrough")]
+    walkthrough: Option<std::sync::Arc<crate::walkthrough::Walkthrough>>,
+}
+
+impl DocumentStream for NightAfterNight {
+    fn push(&mut self, phi: &Phi) -> Result<Reply, PhiInvalid> {
+        #[cfg(feature = "walkthrough")]
+        if let Some(walkthrough) = &self.walkthrough {
+            walkthrough.received(phi);
+        }
+        let results = self.nights.push(phi.expose()).map_err(invalid)?;
+        #[cfg(feature = "walkthrough")]
+        if let Some(walkthrough) = &self.walkthrough {
+            walkthrough.analysed(&results.to_text());
+        }
+        reply(results.to_json())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Reply, PhiInvalid> {
+        let summary = self.nights.finish().map_err(invalid)?;
+        #[cfg(feature = "walkthrough")]
+        if let Some(walkthrough) = &self.walkthrough {
+            walkthrough.analysed(&summary.to_text());
+        }
+        reply(summary.to_json())
+    }
+}
+
+/// The reason is one of our own texts: it goes to the log and names lines and fields, not values.
+fn invalid(error: impl std::error::Error) -> PhiInvalid {
+    PhiInvalid(error.to_string())
+}
+
+fn reply(json: Result<Zeroizing<Vec<u8>>, impl std::error::Error>) -> Result<Reply, PhiInvalid> {
+    let json = json.map_err(|_| PhiInvalid("the result cannot be written".to_owned()))?;
+    let text = std::str::from_utf8(&json).map_err(|_| PhiInvalid("the result is no text".to_owned()))?;
+    Ok(Reply::new(Zeroizing::new(text.to_owned())))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use attestation::v1::{
     COMMITMENT_KEY_BYTES, ClientAttestation, Commitment, CommitmentKey, InclusionProof, ProofError,
     RandomError,
 };
-use attestation::{Phi, Role, VerifiedToken};
+use attestation::{Phi, Role, Token, VerifiedToken};
 use bytes::Bytes;
 use launcher::{LauncherError, RequestError, TokenRequest, TokenSource};
 use policy::Decision;
@@ -16,8 +16,10 @@ use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
 
 use super::released::{Released, ToBeReceipted};
-use super::stages::{Presented, Version1};
+use super::stages::{ClientLink, Presented, Version1};
+use super::streaming::Streaming;
 use crate::close::Close;
+use crate::limits::Limits;
 use crate::link::{Deadline, LinkError};
 
 /// A connection whose peer is approved: its token is authentic, made for this very TLS session and for this
@@ -72,6 +74,13 @@ pub enum ReleaseError {
     /// No random bytes for the commitment key. Nothing was sent.
     #[error("nothing was sent: {0}")]
     Random(#[from] RandomError),
+    /// The PHI ends with a line feed, which opens a stream in wire version 1 ([`Approved::release_stream`]). Nothing was
+    /// sent.
+    #[error("nothing was sent: wanted a document without a line feed at its end, which opens a stream")]
+    OpensStream,
+    /// It is no stream. Nothing was sent.
+    #[error("nothing was sent: a stream wants wire version 1, and messages that end with a line feed")]
+    NoStream,
     /// This is not the PHI that was committed to. Nothing was sent.
     #[error("nothing was sent: wanted the PHI that was committed to, got another")]
     OtherPhi,
@@ -157,7 +166,7 @@ impl Approved {
             return Ok(None);
         }
         let key = CommitmentKey::random()?;
-        let commitment = commitment(&key, phi);
+        let commitment = commitment_to(&key, phi);
         self.committed = Some((key, commitment));
         Ok(Some(commitment))
     }
@@ -167,53 +176,113 @@ impl Approved {
         self.presented.link.close(Close::Done).await;
     }
 
+    /// Whether the server is still there, as far as this machine has heard: PHI need not be given up to a session that has
+    /// ended.
+    ///
+    /// # Errors
+    /// [`LinkError`]: it has left, or spoken out of turn.
+    pub async fn still_there(&mut self) -> Result<(), LinkError> {
+        self.presented.link.already_closed().await.map_or(Ok(()), Err)
+    }
+
     /// Sends the PHI over this very session. The buffer is wiped once it has been handed to TLS.
     ///
     /// # Errors
     /// [`ReleaseError`], which tells "nothing was sent" from "some of it may have been".
     pub async fn release(self, phi: Phi) -> Result<Released, ReleaseError> {
+        let Allowed { link, limits, token, version_1, committed, approved_at } = self.allowed().await?;
+        let Some(version_1) = version_1 else {
+            let link = handed_over(link, phi.into_inner(), &limits).await?;
+            return Ok(Released { link, limits, receipted: None });
+        };
+        if ends_a_line(&phi) {
+            link.close(Close::Done).await;
+            return Err(ReleaseError::OpensStream);
+        }
+        let key = match committed {
+            Some((key, commitment)) if commitment != commitment_to(&key, &phi) => {
+                link.close(Close::Done).await;
+                return Err(ReleaseError::OtherPhi);
+            }
+            Some((key, _)) => key,
+            None => CommitmentKey::random()?,
+        };
+        let receipted = ToBeReceipted::new(version_1, token, key, &phi, approved_at);
+        let payload = led_by(&receipted.key, &phi);
+        drop(phi);
+        let link = handed_over(link, payload, &limits).await?;
+        Ok(Released { link, limits, receipted: Some(receipted) })
+    }
+
+    /// Begins to send a stream of documents over this very session, each on a line of its own: the first message of them.
+    /// Each message ends with a line feed. Needs wire version 1.
+    ///
+    /// # Errors
+    /// [`ReleaseError`], which tells "nothing was sent" from "some of it may have been".
+    pub async fn release_stream(self, first: Phi) -> Result<Streaming, ReleaseError> {
+        let Allowed { link, limits, token, version_1, committed, approved_at } = self.allowed().await?;
+        let Some(version_1) = version_1.filter(|_| ends_a_line(&first)) else {
+            link.close(Close::Done).await;
+            return Err(ReleaseError::NoStream);
+        };
+        if committed.is_some() {
+            // The commitment to a stream is known at its end.
+            link.close(Close::Done).await;
+            return Err(ReleaseError::OtherPhi);
+        }
+        let receipted = ToBeReceipted::new(version_1, token, CommitmentKey::random()?, &first, approved_at);
+        let payload = led_by(&receipted.key, &first);
+        drop(first);
+        let link = handed_over(link, payload, &limits).await?;
+        Ok(Streaming::begun(link, limits, receipted))
+    }
+
+    /// Spends the allowance.
+    async fn allowed(self) -> Result<Allowed, ReleaseError> {
         if self.proof_wanted() {
             self.presented.link.close(Close::Done).await;
             return Err(ReleaseError::ProofWanted);
         }
         let Self { presented, decision, approved_at, committed, .. } = self;
-        let Presented { mut link, limits, token, version_1, .. } = presented;
+        let Presented { link, limits, token, version_1, .. } = presented;
         // An approval without an allowance cannot be made; if it could, nothing would leave.
         let _allowance = decision.into_allowance().map_err(|_| ReleaseError::NotAllowed)?;
-        let (payload, receipted) = match version_1 {
-            None => (phi.into_inner(), None),
-            Some(version_1) => {
-                let (key, commitment) = match committed {
-                    Some((key, commitment)) if commitment != self::commitment(&key, &phi) => {
-                        link.close(Close::Done).await;
-                        return Err(ReleaseError::OtherPhi);
-                    }
-                    Some(committed) => committed,
-                    None => {
-                        let key = CommitmentKey::random()?;
-                        let commitment = commitment(&key, &phi);
-                        (key, commitment)
-                    }
-                };
-                let payload = led_by(&key, &phi);
-                drop(phi);
-                (payload, Some(ToBeReceipted { version_1, token, key, phi: commitment, approved_at }))
-            }
-        };
-        if let Some(error) = link.already_closed().await {
-            return Err(ReleaseError::NotBegun(error));
-        }
-        let message = Message::Binary(Bytes::from_owner(payload));
-        if let Err(error) = link.send(message, Deadline::after(limits.phi)).await {
-            // A server that has refused us says so in a close frame, which explains more than a send that failed.
-            let error = link.already_closed().await.unwrap_or(error);
-            return Err(ReleaseError::Interrupted(error));
-        }
-        Ok(Released { link, limits, receipted })
+        Ok(Allowed { link, limits, token, version_1, committed, approved_at })
     }
 }
 
-fn commitment(key: &CommitmentKey, phi: &Phi) -> Commitment {
+/// A session whose allowance is being spent.
+struct Allowed {
+    link: ClientLink,
+    limits: Limits,
+    token: Token,
+    version_1: Option<Box<Version1>>,
+    committed: Option<(CommitmentKey, Commitment)>,
+    approved_at: UnixTime,
+}
+
+async fn handed_over(
+    mut link: ClientLink,
+    payload: Zeroizing<Vec<u8>>,
+    limits: &Limits,
+) -> Result<ClientLink, ReleaseError> {
+    if let Some(error) = link.already_closed().await {
+        return Err(ReleaseError::NotBegun(error));
+    }
+    let message = Message::Binary(Bytes::from_owner(payload));
+    if let Err(error) = link.send(message, Deadline::after(limits.phi)).await {
+        // A server that has refused us says so in a close frame, which explains more than a send that failed.
+        let error = link.already_closed().await.unwrap_or(error);
+        return Err(ReleaseError::Interrupted(error));
+    }
+    Ok(link)
+}
+
+pub(super) fn ends_a_line(phi: &Phi) -> bool {
+    phi.expose().last() == Some(&b'\n')
+}
+
+fn commitment_to(key: &CommitmentKey, phi: &Phi) -> Commitment {
     let mut commit = key.commit_phi();
     commit.update(phi.expose());
     commit.finish()

@@ -124,6 +124,8 @@ async fn upgrade(
         .map_or_else(|| "unknown".to_owned(), |group| format!("{:?}", group.name()));
 
     let largest = limits.attestation_bytes.max(limits.result_bytes).max(limits.receipt_bytes);
+    // Streams are of version 1. What is due at another stage is held to that stage's own limit.
+    let largest = if wire == 0 { largest } else { largest.max(limits.part_result_bytes) };
     let config = websocket_config(READ_BUFFER, largest);
     let request = request(endpoint, wire)?;
     let upgraded =

@@ -7,7 +7,8 @@
 //!                                                  └ Unproven      └ Denied      └ prove, where the server asks for it
 //! ```
 //!
-//! [`Approved::release`] is the only function that sends PHI, and an [`Approved`] comes from
+//! Many documents go the same way by [`Approved::release_stream`], which gives a [`Streaming`] instead. These two are the
+//! only functions that begin to send PHI, and an [`Approved`] comes from
 //! [`Attested::decide`] alone, which takes its token from [`Presented::attest`] alone, whose token came over this very
 //! connection and whose nonce is worked out from it. No caller passes a token or a nonce, and no other order compiles.
 
@@ -16,9 +17,11 @@ mod connect;
 mod endpoint;
 mod released;
 mod stages;
+mod streaming;
 
 pub use approved::{Approved, ProveError, ReleaseError};
 pub use connect::{Attest, ConnectOptions, ConnectionInfo, connect};
 pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, PATH};
 pub use released::{Answer, AnswerError, Receipted, Released};
 pub use stages::{Attested, Connected, Denied, Presented, Unproven};
+pub use streaming::{PartResult, Streamed, Streaming};

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use attestation::Token;
 use attestation::v1::{
-    Commitment, CommitmentKey, Evidence, ExpectedReceipt, Receipt, ReceiptError, SignedReceipt,
+    Commit, CommitmentKey, Evidence, ExpectedReceipt, Receipt, ReceiptError, SignedReceipt,
 };
+use attestation::{Phi, Token};
 use rustls::pki_types::UnixTime;
 use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
@@ -28,7 +28,10 @@ pub(super) struct ToBeReceipted {
     pub(super) version_1: Box<Version1>,
     pub(super) token: Token,
     pub(super) key: CommitmentKey,
-    pub(super) phi: Commitment,
+    /// To the PHI that has been handed to TLS.
+    pub(super) phi: Commit,
+    /// To the results that have come.
+    pub(super) result: Commit,
     pub(super) approved_at: UnixTime,
 }
 
@@ -42,6 +45,9 @@ pub enum AnswerError {
     /// The receipt is not for this session, or not the server's.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
+    /// What was to be sent next does not end with a line feed: none of it was sent.
+    #[error("a message of a stream ends with a line feed, this one does not: it was not sent")]
+    NoLineFeed,
 }
 
 /// The peer's result message, wiped on drop. It is computed from PHI and treated like it.
@@ -91,42 +97,25 @@ impl Released {
                 self.link.close(Close::Done).await;
                 Ok(answer)
             }
-            Err(error) => {
-                match &error {
-                    AnswerError::Link(LinkError::TooLarge { .. }) => self.link.close(Close::TooBig).await,
-                    AnswerError::Link(LinkError::WrongType { .. } | LinkError::Malformed { .. })
-                    | AnswerError::Receipt(_) => self.link.close(Close::Type).await,
-                    AnswerError::Link(_) => {}
-                }
-                Err(error)
-            }
+            Err(error) => Err(ended(self.link, error).await),
         }
     }
 
     async fn answer(&mut self) -> Result<Answer, AnswerError> {
         // One deadline for both: what the receipt takes is not worth one of its own.
         let deadline = Deadline::after(self.limits.result);
-        let text = self.text(self.limits.result_bytes, deadline, "the result as text").await?;
+        let text =
+            receive_text(&mut self.link, self.limits.result_bytes, deadline, "the result as text").await?;
         let receipted = match self.receipted.take() {
             None => None,
-            Some(expected) => {
-                let receipt = self.text(self.limits.receipt_bytes, deadline, "the receipt as text").await?;
-                Some(Box::new(expected.receipted(&text, &receipt)?))
+            Some(mut expected) => {
+                let limit = self.limits.receipt_bytes;
+                let receipt = receive_text(&mut self.link, limit, deadline, "the receipt as text").await?;
+                expected.result.update(text.as_bytes());
+                Some(Box::new(expected.receipted(&receipt)?))
             }
         };
         Ok(Answer { text, receipted })
-    }
-
-    async fn text(
-        &mut self,
-        limit: usize,
-        deadline: Deadline,
-        wanted: &'static str,
-    ) -> Result<Zeroizing<String>, LinkError> {
-        match self.link.receive_at_most(limit, deadline).await? {
-            Message::Text(text) => Ok(Zeroizing::new(text.as_str().to_owned())),
-            _ => Err(LinkError::WrongType { wanted, got: "binary" }),
-        }
     }
 
     /// Closes without waiting for a result, as a codelab UWear does.
@@ -135,18 +124,53 @@ impl Released {
     }
 }
 
+async fn receive_text(
+    link: &mut ClientLink,
+    limit: usize,
+    deadline: Deadline,
+    wanted: &'static str,
+) -> Result<Zeroizing<String>, LinkError> {
+    match link.receive_at_most(limit, deadline).await? {
+        Message::Text(text) => Ok(Zeroizing::new(text.as_str().to_owned())),
+        _ => Err(LinkError::WrongType { wanted, got: "binary" }),
+    }
+}
+
+/// Tells the server, as far as it may learn it, and ends the connection.
+pub(super) async fn ended(link: ClientLink, error: AnswerError) -> AnswerError {
+    match &error {
+        AnswerError::Link(LinkError::TooLarge { .. }) => link.close(Close::TooBig).await,
+        AnswerError::Link(LinkError::WrongType { .. } | LinkError::Malformed { .. })
+        | AnswerError::Receipt(_) => link.close(Close::Type).await,
+        AnswerError::NoLineFeed => link.close(Close::Done).await,
+        AnswerError::Link(_) => {}
+    }
+    error
+}
+
 impl ToBeReceipted {
-    /// Verifies the receipt that came with this result.
-    fn receipted(self, result: &str, receipt: &str) -> Result<Receipted, AnswerError> {
-        let Self { version_1, token, key, phi, approved_at } = self;
+    /// Of a session whose first PHI this is.
+    pub(super) fn new(
+        version_1: Box<Version1>,
+        token: Token,
+        key: CommitmentKey,
+        first: &Phi,
+        approved_at: UnixTime,
+    ) -> Self {
+        let (mut phi, result) = (key.commit_phi(), key.commit_result());
+        phi.update(first.expose());
+        Self { version_1, token, key, phi, result, approved_at }
+    }
+
+    /// Verifies the receipt that came after these results.
+    fn receipted(self, receipt: &str) -> Result<Receipted, AnswerError> {
+        let Self { version_1, token, key, phi, result, approved_at } = self;
         let Version1 { spki, transcript, proof, .. } = *version_1;
-        let mut commit = key.commit_result();
-        commit.update(result.as_bytes());
         let expected = ExpectedReceipt {
             transcript: transcript.sha256(),
             token: token.digest(),
-            phi,
-            result: commit.finish(),
+            phi: phi.finish(),
+            result: result.finish(),
         };
         let signed = SignedReceipt::parse(receipt);
         let signed = signed.map_err(|error| LinkError::malformed("a receipt", &error))?;

@@ -129,7 +129,7 @@ impl Connected {
     /// [`LinkError`]; the connection is closed by then.
     pub async fn receive_token(mut self) -> Result<Presented, LinkError> {
         let deadline = Deadline::after(self.limits.attestation);
-        let received = match self.link.receive(deadline).await {
+        let received = match self.link.receive_at_most(self.limits.attestation_bytes, deadline).await {
             Ok(Message::Text(text)) => read(self.binding, text.as_str()),
             Ok(_) => Err(LinkError::WrongType { wanted: "the token as text", got: "binary" }),
             Err(error) => Err(error),

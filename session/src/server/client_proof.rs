@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{ClientRefusal, SessionError};
-use super::responder::{Admitted, Receipts};
+use super::receipts::Receipts;
+use super::responder::Admitted;
 use super::stages::{ServerLink, end};
 use crate::close::Close;
 use crate::limits::Limits;

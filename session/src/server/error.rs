@@ -99,6 +99,12 @@ pub enum SessionError {
         /// The limit.
         limit: usize,
     },
+    /// The stream is longer than the limit.
+    #[error("the stream is too long: wanted at most {limit} bytes in all")]
+    StreamTooLong {
+        /// The limit.
+        limit: u64,
+    },
     /// The receipt could not be signed.
     #[error("signing the receipt: {0}")]
     Receipt(rustls::Error),
@@ -127,6 +133,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 7] = [
+        Self::Answered,
+        Self::NoToken,
+        Self::Refused,
+        Self::ClientRefused,
+        Self::PhiInvalid,
+        Self::Lost,
+        Self::Draining,
+    ];
+
     /// The word.
     pub const fn name(self) -> &'static str {
         match self {
@@ -149,7 +166,9 @@ impl SessionError {
             Self::Refused => Outcome::Refused,
             Self::ClientAttestationRequired | Self::ClientRefused(_) => Outcome::ClientRefused,
             Self::Hello(_) | Self::Link(_) | Self::Receipt(_) => Outcome::Lost,
-            Self::PhiInvalid(_) | Self::ReplyTooLarge { .. } => Outcome::PhiInvalid,
+            Self::PhiInvalid(_) | Self::ReplyTooLarge { .. } | Self::StreamTooLong { .. } => {
+                Outcome::PhiInvalid
+            }
             Self::Draining => Outcome::Draining,
         }
     }

@@ -59,7 +59,9 @@ impl Health<'_> {
         }
         Some(match well {
             Ok(text) => Checked::Answer(StatusCode::OK, Bytes::from_static(text.as_bytes())),
-            Err(why) => Checked::Answer(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n").into()),
+            Err(why) => {
+                Checked::Answer(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n").into())
+            }
         })
     }
 }

@@ -5,38 +5,53 @@
 
 mod admission;
 mod client_proof;
+mod current_identity;
 mod error;
+mod health;
+mod lines;
+mod observer;
+mod receipts;
 mod responder;
 mod stages;
+mod streamed;
 mod upgrade;
 mod workload;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use attestation::Phi;
 use hardening::wiping_stacks;
 use launcher::TokenDesk;
 use rustls::pki_types::UnixTime;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::field::Empty;
+use tracing::{Instrument, Span, debug, error, info, info_span, warn};
 
 pub use client_proof::{AwaitingClient, ClientAttestation, ClientJudge, PresentedClient, RefusedClient};
+pub use current_identity::CurrentIdentity;
 pub use error::{ClientRefusal, NoToken, Outcome, SessionError};
-pub use responder::{Admitted, Responder};
+pub use health::Readiness;
+pub use observer::{ConnectionEnd, Observer, Stage, TRAFFIC_UNIT, Traffic};
+pub use responder::{Admitted, Received, Responder};
 pub use stages::{AnyClient, Attested, Attester, Connected};
-pub use workload::{About, PhiInvalid, Reply, Workload};
+pub use streamed::{Answered, Next, PartResponder, StreamEnd};
+pub use workload::{About, DocumentStream, PhiInvalid, Reply, Workload};
 
-use crate::identity::{Identity, ReceiptKey};
+use crate::identity::Identity;
 use crate::limits::Limits;
-use crate::tls;
 use crate::wire::Wire;
 use admission::{AddressSeat, Admission, Seat};
+use health::{Health, WhileServing};
+use lines::Lines;
+pub(crate) use observer::Meter;
+use observer::{Nobody, Stopwatch, Watched};
 use upgrade::{Gate, Upgrade};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
@@ -56,11 +71,10 @@ pub enum ServerError {
 
 /// One workload behind TLS 1.3 and a websocket.
 pub struct Server<W> {
-    tls: TlsAcceptor,
-    /// The key of `tls`, which signs receipts.
-    key: ReceiptKey,
+    identity: CurrentIdentity,
     wire: Wire,
     attester: Attester,
+    readiness: Arc<dyn Readiness>,
     workload: W,
     limits: Limits,
 }
@@ -80,10 +94,32 @@ impl<W: Workload> Server<W> {
     ) -> Result<Self, ServerError> {
         let audience = audience.into();
         launcher::TokenRequest::pki(audience.as_str(), &"n".repeat(attestation::NONCE_CHARS))?;
-        let key = identity.receipt_key()?;
-        let tls = TlsAcceptor::from(tls::server_config(identity)?);
-        let attester = Attester { desk, audience, clients: ClientAttestation::Never };
-        Ok(Self { tls, key, wire: Wire::default(), attester, workload, limits })
+        let identity = CurrentIdentity::new(identity)?;
+        let observer = Arc::new(Nobody);
+        let attester = Attester { desk, audience, clients: ClientAttestation::Never, observer };
+        let readiness = Arc::new(WhileServing);
+        Ok(Self { identity, wire: Wire::default(), attester, readiness, workload, limits })
+    }
+
+    /// Tells `observer` what happens.
+    #[must_use]
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { attester: Attester { observer, ..self.attester }, ..self }
+    }
+
+    /// Asks `readiness` for the answer of `/readyz`. Unless told it is ready while it serves.
+    ///
+    /// `/healthz` and `/readyz` are on the port of the sessions, over TLS, for GET and HEAD: 200, or 503 with a short
+    /// reason. They take no place of a session, and are answered when there is no room for more. When `serve` is shut
+    /// down both are 503 to who has connected already, and others find the port closed.
+    #[must_use]
+    pub fn with_readiness(self, readiness: Arc<dyn Readiness>) -> Self {
+        Self { readiness, ..self }
+    }
+
+    /// The identity of connections to come, to be renewed while the server serves.
+    pub fn identity(&self) -> CurrentIdentity {
+        self.identity.clone()
     }
 
     /// Speaks these versions of the wire. One that requires version 1 answers version 0 with HTTP 400.
@@ -103,10 +139,17 @@ impl<W: Workload> Server<W> {
     /// Serves until `shutdown` is cancelled, then stops accepting, lets sessions under way go on for `drain`, closes
     /// what is left with 1001 and returns.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken, drain: Duration) {
-        let admission = Arc::new(Admission::new(&self.limits));
+        let serving = Arc::new(Serving {
+            admission: Admission::new(&self.limits),
+            lines: Lines::default(),
+            shutdown,
+            closing: CancellationToken::new(),
+        });
+        let Serving { admission, lines, shutdown, closing } = &*serving;
+        let telling = Arc::clone(&serving);
+        let _telling = AbortOnDropHandle::new(tokio::spawn(async move { telling.lines.tell_often().await }));
         let server = Arc::new(self);
         let sessions = TaskTracker::new();
-        let closing = CancellationToken::new();
         let mut number: u64 = 0;
         loop {
             // Beyond this many handshakes accepting pauses: the queue is the kernel's.
@@ -125,21 +168,20 @@ impl<W: Workload> Server<W> {
                 // The semaphore is never closed.
                 (Err(_), _) => break,
             };
+            let watched = Watched::open(Arc::clone(&server.attester.observer));
             let (Some(shaking), Some(entry)) =
-                (admission.handshake(peer.ip()), enter(&admission, peer, handshake))
+                (admission.handshake(peer.ip()), enter(admission, peer, handshake))
             else {
-                debug!(peer = %canonical(peer), "dropped: too many connections");
+                if lines.allow("dropped") {
+                    debug!(peer = %canonical(peer), "dropped: too many connections");
+                }
+                watched.ended(ConnectionEnd::Dropped);
                 continue;
             };
             number += 1;
-            let span = info_span!("session", id = number, peer = %canonical(peer));
-            let session = Arc::clone(&server).session(
-                tcp,
-                peer,
-                Arc::clone(&admission),
-                (shaking, entry),
-                closing.clone(),
-            );
+            let span = info_span!("session", id = number, peer = %canonical(peer), wire = Empty);
+            let session =
+                Arc::clone(&server).session(tcp, peer, Arc::clone(&serving), (shaking, entry), watched);
             // Keys, keying material and PHI leave copies on the stacks of the threads that work on a session.
             sessions.spawn(wiping_stacks(session.instrument(span)));
         }
@@ -150,40 +192,47 @@ impl<W: Workload> Server<W> {
             closing.cancel();
             sessions.wait().await;
         }
+        lines.tell();
     }
 
-    /// One connection from its first byte to its last; logs its one outcome.
+    /// One connection from its first byte to its last.
     async fn session(
         self: Arc<Self>,
         tcp: TcpStream,
         peer: SocketAddr,
-        admission: Arc<Admission>,
+        serving: Arc<Serving>,
         (shaking, Entry { handshake, seat }): (AddressSeat, Entry),
-        closing: CancellationToken,
+        watched: Watched,
     ) {
-        let upgrade = self.upgrade(tcp, peer.ip(), seat.is_some(), &admission);
+        let stopwatch = Stopwatch::start(Stage::Handshake);
+        let upgrade = self.upgrade(tcp, peer.ip(), seat.is_some(), &serving, watched.meter());
         let upgrade = timeout(self.limits.handshake, upgrade);
         let upgraded = tokio::select! {
-            () = closing.cancelled() => return debug!(outcome = "draining", "no session came about"),
-            upgraded = upgrade => upgraded,
+            () = serving.closing.cancelled() => None,
+            upgraded = upgrade => Some(upgraded.unwrap_or(Err(io::ErrorKind::TimedOut.into()))),
         };
         drop((shaking, handshake));
-        let (connected, waiting) = match upgraded {
-            Err(_) => return debug!(outcome = "lost", "TLS and the upgrade took too long"),
-            Ok(Err(error)) => return debug!(outcome = "lost", %error, "no session came about"),
-            Ok(Ok(Upgrade::Answered { status })) => {
-                return debug!(outcome = "answered-by-http", status, "no session came about");
+        let end = match upgraded {
+            Some(Ok(Upgrade::Session { connected, waiting })) => {
+                stopwatch.passed(&*self.attester.observer);
+                let wire = connected.wire();
+                Span::current().record("wire", wire);
+                let ended = self.exchange(*connected, waiting, &serving).await;
+                ConnectionEnd::Session { wire, outcome: serving.log_session(ended) }
             }
-            Ok(Ok(Upgrade::Session { connected, waiting })) => (*connected, waiting),
+            Some(Ok(Upgrade::Answered { status })) => {
+                if serving.lines.allow("http") {
+                    debug!(outcome = "answered-by-http", status, "no session came about");
+                }
+                ConnectionEnd::Http { status }
+            }
+            none => {
+                let error = none.and_then(Result::err);
+                serving.log_no_session(error.as_ref());
+                ConnectionEnd::NoSession
+            }
         };
-        match self.exchange(connected, waiting, &closing).await {
-            Ok(()) => info!(outcome = "answered", "session done"),
-            Err(SessionError::Token(error)) => {
-                let close = error.close();
-                error!(outcome = "no-token", %close, next = error.hint(), "token request failed: {error}");
-            }
-            Err(error) => info!(outcome = error.outcome().name(), %error, "session ended"),
-        }
+        watched.ended(end);
     }
 
     async fn upgrade(
@@ -191,38 +240,130 @@ impl<W: Workload> Server<W> {
         tcp: TcpStream,
         peer: IpAddr,
         seated: bool,
-        admission: &Admission,
-    ) -> std::io::Result<Upgrade> {
+        serving: &Serving,
+        meter: Arc<Meter>,
+    ) -> io::Result<Upgrade> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
-        let tls = self.tls.accept(tcp).await?;
-        let gate = Gate { wire: self.wire, seated, place: || admission.place(peer) };
-        upgrade::upgrade(tls, gate, &self.key, &self.limits).await
+        let keys = self.identity.keys();
+        let tls = keys.tls.accept(tcp).await?;
+        let draining = || serving.shutdown.is_cancelled();
+        let gate = Gate {
+            wire: self.wire,
+            seated,
+            place: || serving.admission.place(peer),
+            health: || Health { readiness: &*self.readiness, draining: draining() },
+            meter,
+        };
+        upgrade::upgrade(tls, gate, &keys.receipts, &self.limits).await
     }
 
     async fn exchange(
         &self,
         connected: Connected,
         waiting: Option<Seat>,
-        closing: &CancellationToken,
+        serving: &Serving,
     ) -> Result<(), SessionError> {
+        let Serving { closing, lines, .. } = serving;
         let (attested, token) = connected.attest(&self.attester, closing).await?;
         drop(waiting);
         self.workload.token_received(&token);
         drop(token);
         let admitted = match attested {
             Attested::AnyClient(client) => client.admit(),
-            Attested::Mutual(awaiting) => admit(awaiting.receive_proof(closing).await?).await?,
+            Attested::Mutual(awaiting) => {
+                let stopwatch = Stopwatch::start(Stage::ClientProof);
+                let presented = awaiting.receive_proof(closing).await?;
+                stopwatch.passed(&*self.attester.observer);
+                admit(presented, lines).await?
+            }
         };
-        let (phi, responder) = admitted.receive(closing).await?;
-        let answered = self.workload.answer(&phi);
-        drop(phi);
-        responder.respond(answered, self.workload.about(), UnixTime::now()).await
+        match admitted.receive(closing).await? {
+            Received::Document(phi, responder) => {
+                let answered = self.workload.answer(&phi);
+                drop(phi);
+                responder.respond(answered, self.workload.about(), UnixTime::now()).await
+            }
+            Received::Stream(first, responder) => self.stream(first, responder, closing).await,
+        }
+    }
+
+    /// One message after the other: the next is not read before this one's result is on its way.
+    async fn stream(
+        &self,
+        first: Phi,
+        responder: PartResponder,
+        closing: &CancellationToken,
+    ) -> Result<(), SessionError> {
+        let (mut phi, mut responder) = (first, responder);
+        let Some(mut documents) = self.workload.documents() else {
+            let none = PhiInvalid("wanted one document, got a stream of them".to_owned());
+            return responder.answer(Err(none), closing).await.map(drop);
+        };
+        loop {
+            let answered = documents.push(&phi);
+            drop(phi);
+            match responder.answer(answered, closing).await?.receive(closing).await? {
+                Next::Part(next, waiting) => (phi, responder) = (next, waiting),
+                Next::End(end) => {
+                    let summary = documents.finish();
+                    return end.respond(summary, self.workload.about(), UnixTime::now()).await;
+                }
+            }
+        }
+    }
+}
+
+/// What all connections of one [`Server::serve`] share.
+struct Serving {
+    admission: Admission,
+    lines: Lines,
+    /// Cancelled: no more connections.
+    shutdown: CancellationToken,
+    /// Cancelled: those that are left end now.
+    closing: CancellationToken,
+}
+
+impl Serving {
+    /// The one line of a session that has ended; how it did, in one word.
+    fn log_session(&self, ended: Result<(), SessionError>) -> Outcome {
+        let error = match ended {
+            Ok(()) => {
+                info!(outcome = Outcome::Answered.name(), "session done");
+                return Outcome::Answered;
+            }
+            Err(error) => error,
+        };
+        let outcome = error.outcome();
+        if self.lines.allow(outcome.name()) {
+            match error {
+                SessionError::Token(error) => {
+                    let (close, next) = (error.close(), error.hint());
+                    error!(outcome = outcome.name(), %close, next, "token request failed: {error}");
+                }
+                error => info!(outcome = outcome.name(), %error, "session ended"),
+            }
+        }
+        outcome
+    }
+
+    /// The one line of a connection without a session. Without an error it was cut off.
+    fn log_no_session(&self, error: Option<&io::Error>) {
+        if !self.lines.allow("no-session") {
+            return;
+        }
+        match error {
+            None => debug!(outcome = "draining", "no session came about"),
+            Some(error) if error.kind() == io::ErrorKind::TimedOut => {
+                debug!(outcome = "lost", "TLS and the upgrade took too long");
+            }
+            Some(error) => debug!(outcome = "lost", %error, "no session came about"),
+        }
     }
 }
 
 /// Judges a client's proof, and logs what came of it.
-async fn admit(presented: PresentedClient) -> Result<Admitted, SessionError> {
+async fn admit(presented: PresentedClient, lines: &Lines) -> Result<Admitted, SessionError> {
     let token = presented.token().sha256();
     match presented.decide(UnixTime::now()) {
         Ok(admitted) => {
@@ -230,7 +371,9 @@ async fn admit(presented: PresentedClient) -> Result<Admitted, SessionError> {
             Ok(admitted)
         }
         Err(refused) => {
-            info!(client_token_sha256 = token, "the client's proof is refused");
+            if lines.allow("client-proof-refused") {
+                info!(client_token_sha256 = token, "the client's proof is refused");
+            }
             Err(refused.close().await)
         }
     }

@@ -138,8 +138,9 @@ impl Meter {
     }
 
     fn traffic(&self) -> Traffic {
-        let rounded =
-            |bytes: &AtomicU64| bytes.load(Ordering::Relaxed).div_ceil(TRAFFIC_UNIT).saturating_mul(TRAFFIC_UNIT);
+        let rounded = |bytes: &AtomicU64| {
+            bytes.load(Ordering::Relaxed).div_ceil(TRAFFIC_UNIT).saturating_mul(TRAFFIC_UNIT)
+        };
         Traffic { received: rounded(&self.received), sent: rounded(&self.sent) }
     }
 }
@@ -178,7 +179,8 @@ mod tests {
 
     #[test]
     fn bytes_are_told_in_whole_units_of_a_connection() {
-        for (bytes, told) in [(0, 0), (1, 1), (150, 1), (16 * 1024, 1), (16 * 1024 + 1, 2), (1024 * 1024, 64)] {
+        for (bytes, told) in [(0, 0), (1, 1), (150, 1), (16 * 1024, 1), (16 * 1024 + 1, 2), (1024 * 1024, 64)]
+        {
             let meter = Meter::default();
             meter.received(bytes);
             assert_eq!(meter.traffic(), Traffic { received: told * TRAFFIC_UNIT, sent: 0 }, "{bytes}");

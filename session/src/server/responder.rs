@@ -1,17 +1,18 @@
 //! A client that may send PHI: it is received, answered, and in wire version 1 receipted.
 
 use attestation::Phi;
-use attestation::v1::{COMMITMENT_KEY_BYTES, Commitment, CommitmentKey, Receipt, SignedReceipt};
+use attestation::v1::COMMITMENT_KEY_BYTES;
 use rustls::pki_types::UnixTime;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::error::SessionError;
+use super::receipts::{Committing, Receipts};
 use super::stages::{ServerLink, end};
+use super::streamed::PartResponder;
 use super::workload::{About, PhiInvalid, Reply};
 use crate::close::Close;
-use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Deadline, LinkError};
 
@@ -23,33 +24,20 @@ pub struct Admitted {
     receipts: Option<Box<Receipts>>,
 }
 
-/// What a receipt says of the session, and what signs it.
-pub(super) struct Receipts {
-    key: ReceiptKey,
-    /// SHA-256 of the transcript in which this end attests.
-    transcript: [u8; 32],
-    /// SHA-256 of the token.
-    token: [u8; 32],
+/// PHI has come, and its client waits.
+pub enum Received {
+    /// One document, which is all there is.
+    Document(Phi, Responder),
+    /// The first message of a stream of documents.
+    Stream(Phi, PartResponder),
 }
 
-/// The client has sent PHI and waits for the result.
+/// The client has sent one document and waits for the result.
 pub struct Responder {
-    link: ServerLink,
-    limits: Limits,
-    committed: Option<Committed>,
-}
-
-/// A session of version 1 whose PHI has come.
-struct Committed {
-    receipts: Box<Receipts>,
-    key: CommitmentKey,
-    phi: Commitment,
-}
-
-impl Receipts {
-    pub(super) fn new(key: ReceiptKey, transcript: [u8; 32], token: [u8; 32]) -> Box<Self> {
-        Box::new(Self { key, transcript, token })
-    }
+    pub(super) link: ServerLink,
+    pub(super) limits: Limits,
+    /// `None`: wire version 0.
+    pub(super) committing: Option<Box<Committing>>,
 }
 
 impl Admitted {
@@ -57,11 +45,11 @@ impl Admitted {
         Self { link, limits, receipts }
     }
 
-    /// Receives one message of PHI.
+    /// Receives one message of PHI. In wire version 1 one that ends with a line feed opens a stream.
     ///
     /// # Errors
     /// [`SessionError`]; the client has been told by a close code.
-    pub async fn receive(mut self, closing: &CancellationToken) -> Result<(Phi, Responder), SessionError> {
+    pub async fn receive(mut self, closing: &CancellationToken) -> Result<Received, SessionError> {
         let first_byte = Deadline::after(self.limits.phi_first_byte);
         let whole = Deadline::after(self.limits.phi);
         let received = tokio::select! {
@@ -71,16 +59,15 @@ impl Admitted {
         let (close, error) = match received {
             None => (Close::Draining, SessionError::Draining),
             Some(Ok(Message::Binary(bytes))) => {
-                let message = Zeroizing::new(Vec::from(bytes));
-                match self.receipts.take() {
-                    None => match phi(message, &self.limits) {
-                        Ok(phi) => return Ok((phi, self.responder(None))),
-                        Err(refused) => refused,
-                    },
-                    Some(receipts) => match committed_phi(message, receipts, &self.limits) {
-                        Ok((phi, committed)) => return Ok((phi, self.responder(Some(committed)))),
-                        Err(refused) => refused,
-                    },
+                match taken(Zeroizing::new(Vec::from(bytes)), self.receipts.take(), &self.limits) {
+                    Ok((phi, Some(committing))) if ends_a_line(&phi) => {
+                        return Ok(PartResponder::opened(self.link, self.limits, committing, phi));
+                    }
+                    Ok((phi, committing)) => {
+                        let Self { link, limits, .. } = self;
+                        return Ok(Received::Document(phi, Responder { link, limits, committing }));
+                    }
+                    Err(refused) => refused,
                 }
             }
             Some(Ok(_)) => {
@@ -92,16 +79,31 @@ impl Admitted {
         };
         Err(end(self.link, close, error).await)
     }
-
-    fn responder(self, committed: Option<Committed>) -> Responder {
-        Responder { link: self.link, limits: self.limits, committed }
-    }
 }
 
 /// What the client is told, and what the log.
-type Refused = (Close, SessionError);
+pub(super) type Refused = (Close, SessionError);
 
-fn phi(message: Zeroizing<Vec<u8>>, limits: &Limits) -> Result<Phi, Refused> {
+/// Parts what came in version 1 into the key that leads it and the PHI, and begins to commit; in version 0 it is the PHI.
+fn taken(
+    mut message: Zeroizing<Vec<u8>>,
+    receipts: Option<Box<Receipts>>,
+    limits: &Limits,
+) -> Result<(Phi, Option<Box<Committing>>), Refused> {
+    let Some(receipts) = receipts else {
+        return Ok((phi(message, limits)?, None));
+    };
+    let Some(mut committing) = Committing::begin(&message, receipts) else {
+        return Err(invalid("wanted a commitment key of 32 bytes before it, got less than that"));
+    };
+    // In place: no second copy. What is left behind the end is wiped with the buffer.
+    message.drain(..COMMITMENT_KEY_BYTES);
+    let phi = phi(message, limits)?;
+    committing.phi(&phi);
+    Ok((phi, Some(committing)))
+}
+
+pub(super) fn phi(message: Zeroizing<Vec<u8>>, limits: &Limits) -> Result<Phi, Refused> {
     let limit = limits.phi_bytes;
     let too_large = || (Close::TooBig, SessionError::Link(LinkError::TooLarge { limit }));
     if message.len() > limit {
@@ -110,22 +112,12 @@ fn phi(message: Zeroizing<Vec<u8>>, limits: &Limits) -> Result<Phi, Refused> {
     Phi::new(message).map_err(|_| too_large())
 }
 
-/// Parts what came in version 1 into the key that leads it and the PHI, and commits to the latter.
-fn committed_phi(
-    mut message: Zeroizing<Vec<u8>>,
-    receipts: Box<Receipts>,
-    limits: &Limits,
-) -> Result<(Phi, Committed), Refused> {
-    let Some((key, payload)) = CommitmentKey::lead(&message) else {
-        let reason = "wanted a commitment key of 32 bytes before it, got less than that".to_owned();
-        return Err((Close::PhiInvalid, SessionError::PhiInvalid(PhiInvalid(reason))));
-    };
-    let mut commit = key.commit_phi();
-    commit.update(payload);
-    // In place: no second copy. What is left behind the end is wiped with the buffer.
-    message.drain(..COMMITMENT_KEY_BYTES);
-    let phi = phi(message, limits)?;
-    Ok((phi, Committed { receipts, key, phi: commit.finish() }))
+pub(super) fn ends_a_line(phi: &Phi) -> bool {
+    phi.expose().last() == Some(&b'\n')
+}
+
+pub(super) fn invalid(reason: &str) -> Refused {
+    (Close::PhiInvalid, SessionError::PhiInvalid(PhiInvalid(reason.to_owned())))
 }
 
 impl Responder {
@@ -152,7 +144,7 @@ impl Responder {
         if text.len() > limit {
             return Err(end(self.link, Close::PhiInvalid, SessionError::ReplyTooLarge { limit }).await);
         }
-        let receipt = match self.committed.take().map(|committed| committed.receipt(&text, about, now)) {
+        let receipt = match self.committing.take().map(|committing| committing.receipt(&text, about, now)) {
             Some(Ok(receipt)) => Some(receipt.to_json()),
             Some(Err(error)) => {
                 let close = Close::AttestationUnavailable;
@@ -169,24 +161,5 @@ impl Responder {
         drop(sent);
         self.link.close(Close::Done).await;
         Ok(())
-    }
-}
-
-impl Committed {
-    fn receipt(self, result: &str, about: About, now: UnixTime) -> Result<SignedReceipt, rustls::Error> {
-        let mut commit = self.key.commit_result();
-        commit.update(result.as_bytes());
-        let About { rules, program } = about;
-        let Receipts { key, transcript, token } = *self.receipts;
-        let receipt = Receipt {
-            transcript,
-            token,
-            phi: self.phi,
-            result: commit.finish(),
-            rules,
-            program,
-            time: now.as_secs(),
-        };
-        SignedReceipt::sign(&receipt, |message| key.sign(message))
     }
 }

@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::client_proof::{AwaitingClient, ClientAttestation};
 use super::error::{NoToken, SessionError};
-use super::responder::{Admitted, Receipts};
+use super::observer::{Observer, Stage, Stopwatch};
+use super::receipts::Receipts;
+use super::responder::Admitted;
 use crate::close::Close;
 use crate::identity::ReceiptKey;
 use crate::limits::Limits;
@@ -62,6 +64,8 @@ pub struct Attester {
     pub audience: String,
     /// Whether clients prove themselves too.
     pub clients: ClientAttestation,
+    /// Is told how long the stages take.
+    pub observer: Arc<dyn Observer>,
 }
 
 impl Connected {
@@ -91,7 +95,9 @@ impl Connected {
         match binding {
             Binding::V0(nonce) => attest_0(link, limits, &nonce, attester, closing).await,
             Binding::V1 { binding, key } => {
+                let stopwatch = Stopwatch::start(Stage::Hello);
                 let (link, hello) = hear(link, attester, &limits, closing).await?;
+                stopwatch.passed(&*attester.observer);
                 attest_1(link, limits, Greeted { binding, key, hello }, attester, closing).await
             }
         }
@@ -109,7 +115,9 @@ async fn attest_0(
         let request = TokenRequest::pki(attester.audience.as_str(), nonce.as_str())?;
         Ok(attester.desk.token(request).await?)
     };
+    let stopwatch = Stopwatch::start(Stage::Token);
     let (mut link, token) = obtain(link, &limits, closing, asked).await?;
+    stopwatch.passed(&*attester.observer);
     show(&mut link, Message::text(token.as_str()), &limits).await?;
     Ok((Attested::AnyClient(AnyClient { link, limits, receipts: None }), Arc::new(token)))
 }
@@ -134,7 +142,9 @@ async fn attest_1(
     };
     let transcript = binding.transcript(Role::Server, &hello.client_nonce, &server_nonce);
     let asked = async { Ok(attester.desk.share(&attester.audience, transcript.leaf()).await?) };
+    let stopwatch = Stopwatch::start(Stage::Token);
     let (mut link, Share { token, proof, .. }) = obtain(link, &limits, closing, asked).await?;
+    stopwatch.passed(&*attester.observer);
     let judge = attester.clients.judge_of(&hello);
     let attest = judge.is_some();
     let message = Attestation { server_nonce, token: Token::clone(&token), proof, attest };

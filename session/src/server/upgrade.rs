@@ -24,6 +24,8 @@ use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::admission::Seat;
+use super::health::{Checked, Health};
+use super::observer::Meter;
 use super::stages::{Binding, Connected};
 use crate::client::PATH;
 use crate::identity::ReceiptKey;
@@ -49,13 +51,17 @@ pub(super) enum Upgrade {
 }
 
 /// Who is let in, and by which versions of the wire.
-pub(super) struct Gate<P> {
+pub(super) struct Gate<P, H> {
     pub(super) wire: Wire,
     /// Whether there is room for this connection.
     pub(super) seated: bool,
     /// A place to wait for a token of its own, as a session of version 0 does; `None`: full. Those of version 1 share
     /// tokens, and their bound is the desk's.
     pub(super) place: P,
+    /// What checks are told.
+    pub(super) health: H,
+    /// Counts the bytes of the websocket.
+    pub(super) meter: Arc<Meter>,
 }
 
 /// A version that was agreed on, and the permit that it takes.
@@ -73,9 +79,9 @@ struct Answer {
     agreed: Option<Agreed>,
 }
 
-pub(super) async fn upgrade<P: Fn() -> Option<Seat>>(
+pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
     tls: TlsStream<TcpStream>,
-    gate: Gate<P>,
+    gate: Gate<P, H>,
     key: &ReceiptKey,
     limits: &Limits,
 ) -> io::Result<Upgrade> {
@@ -118,7 +124,7 @@ pub(super) async fn upgrade<P: Fn() -> Option<Seat>>(
         _ => limits.phi_bytes.saturating_add(COMMITMENT_KEY_BYTES).max(limits.attestation_bytes),
     };
     let config = websocket_config(READ_BUFFER, largest);
-    let stream = Metered::new(stream);
+    let stream = Metered::new(stream).counted_by(Arc::clone(&gate.meter));
     let websocket =
         WebSocketStream::from_partially_read(stream, read_buf.to_vec(), Role::Server, Some(config)).await;
     let link = Link::new(websocket, largest, limits.close);
@@ -140,10 +146,14 @@ fn binding(tls: &TlsStream<TcpStream>, wire: u8, key: &ReceiptKey) -> Result<Bin
     Ok(Binding::V1 { binding, key: key.clone() })
 }
 
-fn answer<P: Fn() -> Option<Seat>>(
+fn answer<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
     request: &Request<Incoming>,
-    gate: &Gate<P>,
+    gate: &Gate<P, H>,
 ) -> (Response<Full<Bytes>>, Option<Agreed>) {
+    // Before there is a question of room: a check must not fail because the server is busy.
+    if let Some(checked) = (gate.health)().check(request.method(), request.uri().path()) {
+        return (checked_response(checked), None);
+    }
     if request.uri().path() != PATH {
         return (plain(StatusCode::NOT_FOUND, "the websocket is at /connection\n"), None);
     }
@@ -194,9 +204,20 @@ fn switching_protocols(request: &Request<Incoming>) -> Result<Response<Full<Byte
     Ok(response.map(|()| Full::default()))
 }
 
+fn checked_response(checked: Checked) -> Response<Full<Bytes>> {
+    match checked {
+        Checked::Answer(status, text) => plain(status, text),
+        Checked::WrongMethod => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "wanted GET or HEAD\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+    }
+}
+
 /// An answer that ends the connection.
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));

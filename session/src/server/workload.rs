@@ -11,11 +11,33 @@ pub trait Workload: Send + Sync + 'static {
     /// [`PhiInvalid`] if the PHI cannot be used; the peer learns no more than that.
     fn answer(&self, phi: &Phi) -> Result<Reply, PhiInvalid>;
 
+    /// Begins a stream of documents (wire version 1); `None`: none are taken, which is the default. Called once for each
+    /// session whose client opens one.
+    fn documents(&self) -> Option<Box<dyn DocumentStream>> {
+        None
+    }
+
     /// What receipts say of it (wire version 1).
     fn about(&self) -> About;
 
     /// A token has arrived and is about to be sent.
     fn token_received(&self, _token: &Token) {}
+}
+
+/// Many documents of one session, a line each, as they come. What it keeps must not grow with their number.
+pub trait DocumentStream: Send {
+    /// Takes the next message: whole lines, the last byte a line feed. The reply is to it alone, and no message is read
+    /// before the client has been sent that.
+    ///
+    /// # Errors
+    /// [`PhiInvalid`] if the PHI cannot be used; it ends the session, and the peer learns no more than that.
+    fn push(&mut self, phi: &Phi) -> Result<Reply, PhiInvalid>;
+
+    /// What all of them come to, after the last.
+    ///
+    /// # Errors
+    /// [`PhiInvalid`], as for [`DocumentStream::push`].
+    fn finish(self: Box<Self>) -> Result<Reply, PhiInvalid>;
 }
 
 /// What a receipt says of a workload. Both are public.
