@@ -22,7 +22,7 @@ use rustls::pki_types::UnixTime;
 use serde_json::Value;
 use session::client::Connected;
 use session::{ConnectOptions, LinkError, Wire, connect};
-use sessions::{Attack, Received, Stage, claims, relay, show, take_phi, wire};
+use sessions::{Attack, Received, Stage, claims, clients, receipts, relay, show, take_phi, version_1, wire};
 use support::scripted::Scripted;
 use support::{Owner, named, set, tokens};
 use x509_cert::Certificate;
@@ -191,17 +191,22 @@ async fn the_program_releases_for_no_authentic_token_but_one_of_its_own_session(
             take_phi(peer).await;
         });
         let stage = Stage::of(server.await, received);
-        meet(row.name, stage, exit, row.fails, "").await;
+        meet(row.name, "0", stage, exit, row.fails, "").await;
     }))
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_relay_replay_or_message_out_of_turn_gets_a_byte() {
-    support::all_pass(attacks().map(async |row| {
-        meet(row.name, (row.stage)().await, row.exit, row.fails, row.reason).await;
+    support::all_pass(attacks().map(async |(_, row)| {
+        meet(row.name, row.wire, (row.stage)().await, row.exit, row.fails, row.reason).await;
     }))
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_client_that_does_not_prove_itself_over_its_own_session_is_served_where_that_is_required() {
+    support::all_pass(clients::ROWS.iter().map(async |row| clients::meet(row).await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,10 +242,13 @@ fn the_catalogue_has_every_group_and_no_name_twice() {
         ("nonce", 12),
         ("audience", 5),
         ("session", 20),
+        ("version 1", 30),
+        ("receipt", 8),
+        ("client", 15),
     ] {
         assert!(groups[group] >= least, "{group}: {} attacks", groups[group]);
     }
-    assert_eq!(groups.len(), 7, "{groups:?}");
+    assert_eq!(groups.len(), 10, "{groups:?}");
 }
 
 #[test]
@@ -291,20 +299,26 @@ fn read_sources(folder: &Path, text: &mut String) {
 fn rows() -> Vec<(&'static str, &'static str)> {
     let forged = FORGED.iter().map(|row| (row.group, &*row.name));
     let claims = claims::ROWS.iter().filter(|row| !row.is_genuine()).map(|row| (row.group, row.name));
-    let sessions = attacks().filter(|row| row.exit != 0).map(|row| ("session", row.name));
-    forged.chain(claims).chain(sessions).collect()
+    let groups = attacks().filter(|(_, row)| row.exit != 0).map(|(group, row)| (group, row.name));
+    let clients = clients::ROWS.iter().filter(|row| !row.is_genuine()).map(|row| ("client", row.name));
+    forged.chain(claims).chain(groups).chain(clients).collect()
 }
 
-fn attacks() -> impl Iterator<Item = &'static Attack> {
-    [wire::TLS, wire::MESSAGES, wire::FRAMES, relay::ROWS].into_iter().flatten()
+/// Group and row of every attack on a session of the program.
+fn attacks() -> impl Iterator<Item = (&'static str, &'static Attack)> {
+    let sessions = [wire::TLS, wire::MESSAGES, wire::FRAMES, relay::ROWS].into_iter().flatten();
+    let sessions = sessions.map(|row| ("session", row));
+    let version_1 = version_1::ROWS.iter().map(|row| ("version 1", row));
+    sessions.chain(version_1).chain(receipts::ROWS.iter().map(|row| ("receipt", row)))
 }
 
 /// Walks the real program into an attack.
-async fn meet(name: &str, stage: Stage, exit: i32, fails: &[&str], reason: &str) {
-    let report = Owner::new().release(stage.address).json().ends().await.with_code(exit).json();
+async fn meet(name: &str, wire: &str, stage: Stage, exit: i32, fails: &[&str], reason: &str) {
+    let report = Owner::new().release_in(stage.address, wire).json().ends().await.with_code(exit).json();
     let shown = format!("{name}: {report:#}");
     assert_eq!(named(&report, Some(false)), set(fails), "{shown}");
-    assert_eq!(report["released"], exit == 0, "{shown}");
+    // What is wrong with a receipt shows after the release only.
+    assert_eq!(report["released"], matches!(exit, 0 | 6), "{shown}");
     assert!(report["reason"].as_str().unwrap_or_default().starts_with(reason), "{shown}");
     if exit == 5 {
         // All is judged: nothing stays open beside what failed.

@@ -216,6 +216,16 @@ impl Seen {
         assert!(!self.bytes.windows(canary.len()).any(|window| window == canary), "{of}: PHI was sent");
     }
 
+    /// Nothing but the upgrade, a hello of version 1 and control frames.
+    #[track_caller]
+    pub fn only_a_hello(&self, of: &str) {
+        let data = self.data();
+        assert_eq!(data.len(), 1, "{of}: messages");
+        let hello: Value = serde_json::from_slice(&data[0]).unwrap();
+        let keys: Vec<&String> = hello.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["attest", "client_nonce", "v"], "{of}");
+    }
+
     /// The payloads of the data frames.
     pub fn data(&self) -> Vec<Vec<u8>> {
         self.frames().into_iter().filter(|(opcode, _)| *opcode < 8).map(|(_, payload)| payload).collect()
@@ -280,6 +290,8 @@ pub struct Peer1 {
     pub attest: bool,
     /// Signs receipts.
     pub key: EcdsaKeyPair,
+    /// The keying material that version 0 takes from the same session.
+    pub version_0_exporter: [u8; 32],
 }
 
 impl Peer1 {
@@ -287,6 +299,7 @@ impl Peer1 {
     async fn greeted(tls: Tls, identity: &Identity) -> Option<Self> {
         let connection = tls.stream.get_ref().1;
         let exporter = connection.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
+        let version_0_exporter = connection.export_keying_material([0; 32], b"testing_nonce", None).unwrap();
         let (exporter, nonce) = (exporter.unwrap(), nonce(&tls.stream));
         let mut peer = Peer { websocket: upgrade(tls).await, nonce };
         let Some(Message::Text(hello)) = peer.next().await else { return None };
@@ -297,7 +310,8 @@ impl Peer1 {
         let spki = identity.spki.clone();
         let bound = Bound { exporter, spki, client_nonce, server_nonce: [0x5e; 32] };
         let key = receipt_key(&identity.key);
-        Some(Self { peer, bound, attest: hello["attest"].as_bool().unwrap(), key })
+        let attest = hello["attest"].as_bool().unwrap();
+        Some(Self { peer, bound, attest, key, version_0_exporter })
     }
 
     /// A good token for this session alone.

@@ -2,13 +2,17 @@
 //!
 //! [`claims`] has authentic tokens of this instant whose nonce or audience is not what it must be, [`wire`] what a
 //! server can do with messages, frames and TLS, [`relay`] those who stand between two honest ends or bring somebody
-//! else's token. A row of any of them is an [`Attack`].
+//! else's token, [`version_1`] what a server can do to proofs and [`receipts`] to receipts of wire version 1. A row of any of
+//! them is an [`Attack`]. [`clients`] has what clients try on a USleep that wants them to prove themselves.
 
 // Part of a test, whose items nobody else can reach.
 #![allow(unreachable_pub)]
 
 pub mod claims;
+pub mod clients;
+pub mod receipts;
 pub mod relay;
+pub mod version_1;
 pub mod wire;
 
 use std::net::SocketAddr;
@@ -23,6 +27,8 @@ use crate::support::{PHI, tokens};
 pub struct Attack {
     /// What is done; unique.
     pub name: &'static str,
+    /// The version of the wire that the owner asks for.
+    pub wire: &'static str,
     /// The exact exit code.
     pub exit: i32,
     /// Checks and rules that fail, all of them; none where no token was judged, or where all is well.
@@ -49,6 +55,10 @@ pub enum Received {
     Nothing,
     /// The health data, once.
     Phi,
+    /// In version 1: its hello, and not one byte of data.
+    Hello,
+    /// In version 1: its hello and the health data behind a key, once.
+    PhiBehindKey,
 }
 
 impl Stage {
@@ -60,6 +70,12 @@ impl Stage {
             match received {
                 Received::Nothing => seen.no_data("the server"),
                 Received::Phi => assert_eq!(seen.data(), [PHI.as_bytes()]),
+                Received::Hello => seen.only_a_hello("the server"),
+                Received::PhiBehindKey => {
+                    let data = seen.data();
+                    assert_eq!(data.len(), 2);
+                    assert_eq!(&data[1][32..], PHI.as_bytes());
+                }
             }
         });
         Self { address, end }

@@ -25,7 +25,14 @@ const REFUSED: &str = "remote TEE's JWT failed policy check";
 /// A row whose authentic token is for another session.
 macro_rules! attack {
     ($name:literal, $stage:expr) => {
-        Attack { name: $name, exit: 5, fails: ANOTHER_SESSION, reason: REFUSED, stage: || Box::pin($stage) }
+        Attack {
+            name: $name,
+            wire: "0",
+            exit: 5,
+            fails: ANOTHER_SESSION,
+            reason: REFUSED,
+            stage: || Box::pin($stage),
+        }
     };
 }
 
@@ -38,6 +45,7 @@ pub const ROWS: &[Attack] = &[
     // What shows that the others would pass if the relay left TLS alone.
     Attack {
         name: "a balancer that passes TLS through",
+        wire: "0",
         exit: 0,
         fails: &[],
         reason: "",
@@ -153,8 +161,18 @@ fn two_hops(relay: Scripted, behind: impl Future<Output = ()> + Send + 'static) 
     Stage { address, end }
 }
 
+/// The same in version 1, where a hello goes before.
+pub fn two_hops_of_version_1(relay: Scripted, behind: impl Future<Output = ()> + Send + 'static) -> Stage {
+    let address = relay.address;
+    let end: BoxFuture<'static, ()> = Box::pin(async move {
+        relay.seen().await.only_a_hello("the relay");
+        behind.await;
+    });
+    Stage { address, end }
+}
+
 /// Opens TLS to USleep and passes on everything, both ways.
-async fn pass_on(mut tls: Tls, usleep: std::net::SocketAddr) {
+pub async fn pass_on(mut tls: Tls, usleep: std::net::SocketAddr) {
     let tcp = TcpStream::connect(usleep).await.unwrap();
     let name = ServerName::try_from("usleep.invalid").unwrap();
     let mut onward = TlsConnector::from(credulous()).connect(name, tcp).await.unwrap();
@@ -176,7 +194,7 @@ async fn token_from(usleep: std::net::SocketAddr) -> String {
 }
 
 /// TLS 1.3 to anybody.
-fn credulous() -> Arc<ClientConfig> {
+pub fn credulous() -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

@@ -18,6 +18,7 @@ macro_rules! attack {
     ($name:literal, $server:expr, $exit:literal, $reason:literal) => {
         Attack {
             name: $name,
+            wire: "0",
             exit: $exit,
             fails: &[],
             reason: $reason,
@@ -31,6 +32,7 @@ macro_rules! genuine {
     ($name:literal, $script:expr) => {
         Attack {
             name: $name,
+            wire: "0",
             exit: 0,
             fails: &[],
             reason: "",

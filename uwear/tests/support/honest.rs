@@ -7,7 +7,7 @@ use std::time::Duration;
 use attestation::Phi;
 use launcher::{DeskOptions, Launcher, TokenDesk};
 use mock_launcher::{Builder, MockLauncher, Running};
-use session::server::{About, PhiInvalid, Reply};
+use session::server::{About, ClientAttestation, ClientJudge, PhiInvalid, Reply};
 use session::{Identity, Limits, Server, Workload};
 use sleep::{Analysis, Night, RuleSet};
 use tempfile::TempDir;
@@ -48,6 +48,21 @@ impl Honest {
     }
 
     pub async fn with(mock: impl FnOnce(Builder) -> Builder, limits: Limits) -> Self {
+        Self::configured(mock, limits, "uwear", ClientAttestation::Never).await
+    }
+
+    /// One that wants its clients to prove themselves, and makes its own tokens for this audience.
+    pub async fn mutual(judge: ClientJudge, audience: &str) -> Self {
+        let clients = ClientAttestation::Required(Arc::new(judge));
+        Self::configured(|mock| mock, Limits::default(), audience, clients).await
+    }
+
+    async fn configured(
+        mock: impl FnOnce(Builder) -> Builder,
+        limits: Limits,
+        audience: &str,
+        clients: ClientAttestation,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mock = mock(MockLauncher::builder(super::tokens::pki()));
         let mock = mock.start(folder.path().join("teeserver.sock")).await.unwrap();
@@ -57,11 +72,12 @@ impl Honest {
         let server = Server::new(
             Identity::generate().unwrap(),
             TokenDesk::new(Arc::new(Launcher::new(mock.socket())), options),
-            "uwear",
+            audience,
             Analyst(Arc::clone(&received)),
             limits,
         )
-        .unwrap();
+        .unwrap()
+        .with_client_attestation(clients);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
