@@ -23,6 +23,7 @@ bench:
     cargo bench --package policy --bench verification
     cargo bench --package launcher --bench desk
     cargo bench --package uwear --bench startup
+    cargo bench --package bench --bench load
 
 # Both container images, twice, with the same digests
 images:

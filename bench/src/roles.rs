@@ -1,0 +1,96 @@
+//! The parts that a bench's executable can play.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use mock_launcher::{MockLauncher, Pki};
+
+use crate::process::Process;
+
+/// Argument that makes the executable a USleep; its flags follow.
+pub const USLEEP: &str = "--play-usleep";
+
+/// Argument that makes the executable a mocked launcher: socket, latency in milliseconds, `serialize` or `parallel`.
+pub const MOCK: &str = "--play-mock";
+
+#[derive(clap::Parser)]
+struct Usleep {
+    #[command(flatten)]
+    arguments: usleep::serve::Arguments,
+}
+
+/// Plays the part that the command line asks for; `None`: it asks for none.
+pub fn play() -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next()?.as_str() {
+        USLEEP => {
+            let Usleep { arguments } =
+                Usleep::parse_from(std::iter::once("usleep".to_owned()).chain(arguments));
+            usleep::serve::run(arguments).unwrap();
+        }
+        MOCK => {
+            let [socket, latency, order] = [(); 3].map(|()| arguments.next().unwrap());
+            mock(Path::new(&socket), Duration::from_millis(latency.parse().unwrap()), order == "serialize");
+        }
+        _ => return None,
+    }
+    Some(ExitCode::SUCCESS)
+}
+
+/// Serves tokens; answers each line on standard input with the number of tokens so far.
+fn mock(socket: &Path, latency: Duration, serialize: bool) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let pki = Pki::shared_for_tests().unwrap();
+    let builder = MockLauncher::builder(pki).latency(latency).serialize(serialize);
+    let running = runtime.block_on(builder.start(socket)).unwrap();
+    println!("ready");
+    for _ in std::io::stdin().lock().lines() {
+        println!("{}", running.issued());
+    }
+}
+
+/// A mocked launcher and a USleep that asks it.
+pub struct Pair {
+    /// The mocked launcher.
+    pub mock: Process,
+    /// USleep.
+    pub usleep: Process,
+    /// The port of every local address that USleep listens on.
+    pub port: u16,
+    _folder: tempfile::TempDir,
+}
+
+impl Pair {
+    /// Starts both; USleep gets these flags beside its address and socket.
+    pub fn start(latency: Duration, serialize: bool, flags: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("teeserver.sock").to_str().unwrap().to_owned();
+        let order = if serialize { "serialize" } else { "parallel" };
+        let mut mock =
+            Process::start(MOCK, &[socket.clone(), latency.as_millis().to_string(), order.to_owned()]);
+        assert_eq!(mock.line(), "ready");
+        let mut arguments = vec![
+            "--listen=0.0.0.0:0".to_owned(),
+            format!("--socket={socket}"),
+            "--log-level=error".to_owned(),
+        ];
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let mut usleep = Process::start(USLEEP, &arguments);
+        let first = usleep.line();
+        let port = first.rsplit(':').next().unwrap().parse().unwrap();
+        Self { mock, usleep, port, _folder: folder }
+    }
+
+    /// Tokens made so far.
+    pub fn tokens(&mut self) -> u64 {
+        self.mock.ask("").parse().unwrap()
+    }
+}
+
+/// The root under which the mocked launcher's tokens are.
+pub fn root() -> PathBuf {
+    Pki::root_path(&Pki::shared_folder_for_tests().unwrap())
+}
