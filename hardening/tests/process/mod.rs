@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::{Resource, Rlimit, getrlimit, getuid, setrlimit};
@@ -19,7 +19,7 @@ const NOBODY: u32 = 65534;
 pub struct AsUser {
     pub command: Command,
     user: u32,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl AsUser {
@@ -45,7 +45,14 @@ impl AsUser {
         if getuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        Self { command, user, _folder: folder }
+        Self { command, user, folder }
+    }
+
+    /// A file that the program can read.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path
     }
 
     /// Whether others of the same user can trace this process of theirs and read its memory: then its files under
