@@ -265,6 +265,7 @@ impl<W: Workload> Server<W> {
         serving: &Serving,
     ) -> Result<(), SessionError> {
         let Serving { closing, lines, .. } = serving;
+        let observer = &*self.attester.observer;
         let (attested, token) = connected.attest(&self.attester, closing).await?;
         drop(waiting);
         self.workload.token_received(&token);
@@ -274,15 +275,23 @@ impl<W: Workload> Server<W> {
             Attested::Mutual(awaiting) => {
                 let stopwatch = Stopwatch::start(Stage::ClientProof);
                 let presented = awaiting.receive_proof(closing).await?;
-                stopwatch.passed(&*self.attester.observer);
+                stopwatch.passed(observer);
                 admit(presented, lines).await?
             }
         };
-        match admitted.receive(closing).await? {
+        let stopwatch = Stopwatch::start(Stage::Phi);
+        let received = admitted.receive(closing).await?;
+        stopwatch.passed(observer);
+        match received {
             Received::Document(phi, responder) => {
+                let stopwatch = Stopwatch::start(Stage::Analysis);
                 let answered = self.workload.answer(&phi);
                 drop(phi);
-                responder.respond(answered, self.workload.about(), UnixTime::now()).await
+                stopwatch.passed(observer);
+                let stopwatch = Stopwatch::start(Stage::Reply);
+                responder.respond(answered, self.workload.about(), UnixTime::now()).await?;
+                stopwatch.passed(observer);
+                Ok(())
             }
             Received::Stream(first, responder) => self.stream(first, responder, closing).await,
         }
@@ -295,6 +304,8 @@ impl<W: Workload> Server<W> {
         responder: PartResponder,
         closing: &CancellationToken,
     ) -> Result<(), SessionError> {
+        let observer = &*self.attester.observer;
+        let stopwatch = Stopwatch::start(Stage::Stream);
         let (mut phi, mut responder) = (first, responder);
         let Some(mut documents) = self.workload.documents() else {
             let none = PhiInvalid("wanted one document, got a stream of them".to_owned());
@@ -307,7 +318,11 @@ impl<W: Workload> Server<W> {
                 Next::Part(next, waiting) => (phi, responder) = (next, waiting),
                 Next::End(end) => {
                     let summary = documents.finish();
-                    return end.respond(summary, self.workload.about(), UnixTime::now()).await;
+                    stopwatch.passed(observer);
+                    let stopwatch = Stopwatch::start(Stage::Reply);
+                    end.respond(summary, self.workload.about(), UnixTime::now()).await?;
+                    stopwatch.passed(observer);
+                    return Ok(());
                 }
             }
         }

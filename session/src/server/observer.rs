@@ -21,23 +21,26 @@ pub enum Stage {
     Token,
     /// To the client's own token, where it proves itself too.
     ClientProof,
-    /// From the token that was sent to the last byte of PHI: mostly the client's time.
+    /// From the token that was sent to the last byte of the first PHI message: mostly the client's time.
     Phi,
-    /// To the result.
+    /// To the result of a single document.
     Analysis,
+    /// Or, where a stream of documents was begun, to its end: mostly the client's time, too.
+    Stream,
     /// To the end of the closing handshake.
     Reply,
 }
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Handshake,
         Self::Hello,
         Self::Token,
         Self::ClientProof,
         Self::Phi,
         Self::Analysis,
+        Self::Stream,
         Self::Reply,
     ];
 
@@ -50,6 +53,7 @@ impl Stage {
             Self::ClientProof => "client-proof",
             Self::Phi => "phi",
             Self::Analysis => "analysis",
+            Self::Stream => "stream",
             Self::Reply => "reply",
         }
     }
