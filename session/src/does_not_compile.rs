@@ -21,6 +21,7 @@ does_not_compile! {
     a_token_of_the_callers_choice
     a_verified_token_cloned_or_defaulted
     a_verified_token_made_by_hand
+    an_admission_made_by_hand
     an_allowance_cloned_or_defaulted
     an_allowance_from_reading
     an_allowance_given_twice
