@@ -145,7 +145,8 @@ impl ClientArguments {
     }
 
     fn judge(&self) -> Result<ClientJudge, ClientsError> {
-        let verifier = Verifier::new(anchors(&self.client_root)?, Expectation::default());
+        // The tokens of a fleet share their chain for weeks.
+        let verifier = Verifier::new(anchors(&self.client_root)?, Expectation::default()).with_chain_cache();
         let (baseline, baseline_name) = baseline(self.client_baseline.as_deref())?;
         let source = policy_source(&self.client_policy)?;
         let policy_name = source.name();
@@ -173,7 +174,8 @@ impl ClientArguments {
     }
 }
 
-fn anchors(files: &[PathBuf]) -> Result<Anchors, ClientsError> {
+/// The roots in these files; Google's if there are none.
+pub(crate) fn anchors(files: &[PathBuf]) -> Result<Anchors, ClientsError> {
     let mut anchors: Option<Anchors> = None;
     for file in files {
         let pem = read(file, "root certificate", MAX_ROOT_BYTES)?;
