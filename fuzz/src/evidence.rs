@@ -8,9 +8,8 @@ use attestation::v1::{
     SessionBinding, SignedReceipt, Transcript,
 };
 use attestation::{Role, Token};
-use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mock_launcher::claims::{merge, to_json};
@@ -44,8 +43,16 @@ pub static KEPT: LazyLock<Kept> = LazyLock::new(Kept::new);
 
 impl Kept {
     fn new() -> Self {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
-        let spki = key.public_key().as_der().unwrap().as_ref().to_vec();
+        // The published key, so that every run has the same and the seeds of one are evidence in another.
+        let vectors: Value = serde_json::from_str(include_str!("../../docs/vectors/wire.json")).unwrap();
+        let published = |name: &str| bytes(vectors["receipt"][name].as_str().unwrap());
+        let spki = published("spki");
+        let key = EcdsaKeyPair::from_private_key_and_public_key(
+            &ECDSA_P256_SHA256_ASN1_SIGNING,
+            &published("private_key"),
+            &spki[spki.len() - 65..],
+        )
+        .unwrap();
         let transcript = transcript(Role::Server, &spki);
         let leaves = vec![Leaf::from_bytes([1; 32]), Leaf::from_bytes([2; 32]), transcript.leaf()];
         let batch = Batch::seal(leaves).unwrap();
@@ -56,7 +63,7 @@ impl Kept {
         result.update(RESULT);
         let receipt = Receipt {
             transcript: transcript.sha256(),
-            token: hash(&token.sha256()),
+            token: token.digest(),
             phi: phi.finish(),
             result: result.finish(),
             rules: "recommended".to_owned(),
@@ -179,10 +186,7 @@ pub fn token(nonces: &[&str]) -> String {
     FORGE.sign_claims(&to_json(&claims))
 }
 
-fn hash(hex: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    for (byte, digits) in hash.iter_mut().zip(hex.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap();
-    }
-    hash
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks(2);
+    digits.map(|digits| u8::from_str_radix(str::from_utf8(digits).unwrap(), 16).unwrap()).collect()
 }
