@@ -120,7 +120,7 @@ async fn clients_are_judged_by_the_policy_and_baseline_that_the_log_names() {
 
     let ended = program.terminated().await;
     let lines: Vec<serde_json::Value> =
-        ended.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        ended.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let judged = lines.iter().find(|line| line["message"] == "clients prove themselves too").unwrap();
     assert_eq!(judged["policy"], "client.rego");
     for digest in ["policy_sha256", "baseline_sha256"] {
