@@ -10,6 +10,7 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::error::RandomError;
+use super::secret::Secret;
 
 /// Length of a commitment key in bytes. It leads the first PHI message of a session.
 pub const COMMITMENT_KEY_BYTES: usize = 32;
@@ -18,7 +19,7 @@ const PHI: &[u8] = b"phi\0";
 const RESULT: &[u8] = b"result\0";
 
 /// The key of a session's commitments, chosen by the data owner. Wiped on drop; `Debug` shows nothing of it.
-pub struct CommitmentKey(Zeroizing<[u8; COMMITMENT_KEY_BYTES]>);
+pub struct CommitmentKey(Secret);
 
 impl CommitmentKey {
     /// A fresh one from the operating system's generator.
@@ -26,20 +27,18 @@ impl CommitmentKey {
     /// # Errors
     /// [`RandomError`] if it gives none.
     pub fn random() -> Result<Self, RandomError> {
-        let mut bytes = Zeroizing::new([0; COMMITMENT_KEY_BYTES]);
-        aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| RandomError)?;
-        Ok(Self(bytes))
+        Secret::filled(|bytes| aws_lc_rs::rand::fill(bytes).map_err(|_| RandomError)).map(Self)
     }
 
     /// A key that was kept, or came over the wire.
     pub fn from_bytes(bytes: Zeroizing<[u8; COMMITMENT_KEY_BYTES]>) -> Self {
-        Self(bytes)
+        Self(Secret::copy_of(&bytes))
     }
 
     /// Parts the first PHI message into the key and the PHI; `None` if it is too short to hold a key.
     pub fn lead(message: &[u8]) -> Option<(Self, &[u8])> {
         let (key, phi) = message.split_first_chunk::<COMMITMENT_KEY_BYTES>()?;
-        Some((Self(Zeroizing::new(*key)), phi))
+        Some((Self(Secret::copy_of(key)), phi))
     }
 
     /// The bytes: for the first PHI message and the owner's own file, never to be logged.

@@ -10,7 +10,6 @@ use std::fmt;
 
 use rustls_pki_types::UnixTime;
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::error::MessageError;
 use super::evidence_report::{Contents, EvidenceReport};
@@ -18,6 +17,7 @@ use super::fields::{Fields, base64};
 use super::messages::{path, proof, token};
 use super::proof::InclusionProof;
 use super::receipt::SignedReceipt;
+use super::secret::Secret;
 use super::transcript::{HelloNonce, SessionBinding, Transcript};
 use crate::message::Token;
 use crate::{Nonce, Role, Verifier};
@@ -42,7 +42,7 @@ pub struct Evidence {
     pub(super) verified_at: u64,
     pub(super) token: Token,
     pub(super) proof: InclusionProof,
-    exporter: Zeroizing<[u8; 32]>,
+    exporter: Secret,
     pub(super) spki: Vec<u8>,
     client_nonce: HelloNonce,
     server_nonce: HelloNonce,
@@ -83,7 +83,7 @@ impl Evidence {
             verified_at: fields.whole("verified_at")?,
             token: token(&mut fields)?,
             proof: proof(&mut fields)?,
-            exporter: Zeroizing::new(fields.hash("exporter")?),
+            exporter: Secret::copy_of(&fields.hash("exporter")?),
             spki: fields.bytes("spki")?,
             client_nonce: HelloNonce::from_bytes(fields.hash("client_nonce")?),
             server_nonce: HelloNonce::from_bytes(fields.hash("server_nonce")?),
@@ -150,7 +150,7 @@ impl Evidence {
 
     /// Worked out again from its parts, always with the server as the attester: no other end signs receipts.
     pub(super) fn transcript(&self) -> Transcript {
-        SessionBinding::of_parts(&self.exporter, &self.spki).transcript(
+        SessionBinding::of_parts(self.exporter.clone(), &self.spki).transcript(
             Role::Server,
             &self.client_nonce,
             &self.server_nonce,

@@ -22,6 +22,7 @@ mod fields;
 mod messages;
 mod proof;
 mod receipt;
+mod secret;
 mod transcript;
 mod tree;
 

@@ -16,6 +16,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 use super::error::RandomError;
+use super::secret::Secret;
 use super::tree::Leaf;
 use crate::Role;
 use crate::chain::sha256;
@@ -64,7 +65,7 @@ impl fmt::Debug for HelloNonce {
 /// What both roles of one TLS session are bound by: the exporter's output and the server's key. Wiped on drop;
 /// `Debug` shows nothing of it.
 pub struct SessionBinding {
-    exporter: Zeroizing<[u8; 32]>,
+    exporter: Secret,
     spki_sha256: [u8; 32],
 }
 
@@ -82,13 +83,12 @@ impl SessionBinding {
         export: impl FnOnce(&mut [u8; 32], &[u8], Option<&[u8]>) -> Result<(), E>,
         server_spki_der: &[u8],
     ) -> Result<Self, E> {
-        let mut exporter = Zeroizing::new([0; 32]);
-        export(&mut exporter, EXPORTER_LABEL, None)?;
-        Ok(Self::of_parts(&exporter, server_spki_der))
+        let exporter = Secret::filled(|buffer| export(buffer, EXPORTER_LABEL, None))?;
+        Ok(Self::of_parts(exporter, server_spki_der))
     }
 
-    pub(super) fn of_parts(exporter: &Zeroizing<[u8; 32]>, server_spki_der: &[u8]) -> Self {
-        Self { exporter: exporter.clone(), spki_sha256: sha256(server_spki_der) }
+    pub(super) fn of_parts(exporter: Secret, server_spki_der: &[u8]) -> Self {
+        Self { exporter, spki_sha256: sha256(server_spki_der) }
     }
 
     /// The transcript in which `role` attests.
@@ -113,7 +113,7 @@ impl fmt::Debug for SessionBinding {
 /// output.
 pub struct Transcript {
     pub(super) role: Role,
-    pub(super) exporter: Zeroizing<[u8; 32]>,
+    pub(super) exporter: Secret,
     pub(super) spki_sha256: [u8; 32],
     pub(super) client_nonce: HelloNonce,
     pub(super) server_nonce: HelloNonce,
