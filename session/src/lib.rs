@@ -35,6 +35,7 @@ mod does_not_compile;
 mod identity;
 mod limits;
 mod link;
+mod metered;
 pub mod server;
 pub mod tls;
 mod wire;

@@ -2,14 +2,12 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use attestation::printable;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -17,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
-use crate::server::Meter;
+use crate::metered::Metered;
 
 /// Why a message did not come or go. Foreign text in it is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,7 +151,8 @@ const SMALL_TALK: usize = 16 * 1024;
 /// An open websocket over `S`.
 #[derive(Debug)]
 pub(crate) struct Link<S> {
-    websocket: WebSocketStream<Metered<S>>,
+    /// On the heap: the stages hand it on by value, and futures hold it several times over.
+    websocket: Box<WebSocketStream<Metered<S>>>,
     max_message: usize,
     close_within: Duration,
 }
@@ -164,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         max_message: usize,
         close_within: Duration,
     ) -> Self {
-        Self { websocket, max_message, close_within }
+        Self { websocket: Box::new(websocket), max_message, close_within }
     }
 
     pub(crate) async fn send(&mut self, message: Message, deadline: Deadline) -> Result<(), LinkError> {
@@ -317,8 +316,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let deadline = Deadline::after(self.close_within);
         let _ = timeout_at(deadline.at, async {
             // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
-            let _ = self.websocket.close(Some(close.frame())).await;
-            let _ = self.websocket.flush().await;
+            let websocket = &mut *self.websocket;
+            let _ = websocket.close(Some(close.frame())).await;
+            let _ = websocket.flush().await;
             while let Some(Ok(_)) = self.websocket.next().await {}
             // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
             // close frame: end our direction, then read the rest away.
@@ -370,77 +370,4 @@ pub(crate) fn websocket_config(read_buffer: usize, max_message: usize) -> WebSoc
         .write_buffer_size(0)
         .max_message_size(Some(max_message))
         .max_frame_size(Some(max_message))
-}
-
-/// Counts the bytes that a peer has sent, so that "nothing yet" and "slowly" can be told apart, and stops reading where
-/// a stage has had enough.
-#[derive(Debug)]
-pub(crate) struct Metered<S> {
-    stream: S,
-    read: u64,
-    /// Where reading stops, counted like `read`.
-    allowed: u64,
-    /// Counts for others.
-    meter: Option<Arc<Meter>>,
-}
-
-impl<S> Metered<S> {
-    pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: 0, allowed: u64::MAX, meter: None }
-    }
-
-    /// Counts what comes and goes there too.
-    pub(crate) fn counted_by(self, meter: Arc<Meter>) -> Self {
-        Self { meter: Some(meter), ..self }
-    }
-
-    fn read_at_most(&mut self, more: usize) {
-        self.allowed = self.read.saturating_add(more as u64);
-    }
-
-    fn read_without_limit(&mut self) {
-        self.allowed = u64::MAX;
-    }
-
-    fn is_exhausted(&self) -> bool {
-        self.read >= self.allowed
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.is_exhausted() {
-            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
-        }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let read = buffer.filled().len().saturating_sub(before);
-        self.read += read as u64;
-        if let Some(meter) = &self.meter {
-            meter.received(read);
-        }
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        if let (Some(meter), Poll::Ready(Ok(written))) = (&self.meter, &written) {
-            meter.sent(*written);
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

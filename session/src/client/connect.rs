@@ -17,7 +17,8 @@ use super::endpoint::Endpoint;
 use super::stages::{Binding, Connected, Unattested};
 use crate::connect_error::ConnectError;
 use crate::limits::Limits;
-use crate::link::{Deadline, Link, Metered, websocket_config};
+use crate::link::{Deadline, Link, websocket_config};
+use crate::metered::Metered;
 use crate::tls;
 use crate::wire::Wire;
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use attestation::Nonce;
 use attestation::v1::{COMMITMENT_KEY_BYTES, SUBPROTOCOL, SessionBinding};
+use hardening::wiping_stack;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
@@ -30,7 +31,8 @@ use super::stages::{Binding, Connected};
 use crate::client::PATH;
 use crate::identity::ReceiptKey;
 use crate::limits::Limits;
-use crate::link::{Link, Metered, websocket_config};
+use crate::link::{Link, websocket_config};
+use crate::metered::Metered;
 use crate::wire::Wire;
 
 /// A small buffer: an idle session should cost little, and PHI is small.
@@ -118,7 +120,7 @@ pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
         return Err(io::Error::other("the upgraded connection is of another type"));
     };
     let stream = stream.into_inner();
-    let binding = binding(&stream, wire, key).map_err(io::Error::other)?;
+    let binding = wiping_stack(|| binding(&stream, wire, key)).map_err(io::Error::other)?;
     let largest = match wire {
         0 => limits.phi_bytes,
         _ => limits.phi_bytes.saturating_add(COMMITMENT_KEY_BYTES).max(limits.attestation_bytes),
