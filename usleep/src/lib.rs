@@ -7,8 +7,13 @@
 
 pub mod analyze;
 pub mod clients;
+pub mod identity;
 pub mod logging;
+pub mod metrics;
+pub mod operation;
+pub mod readiness;
 pub mod report;
+pub mod self_look;
 pub mod serve;
 #[cfg(feature = "walkthrough")]
 pub mod walkthrough;

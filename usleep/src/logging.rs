@@ -22,6 +22,9 @@ use tracing_subscriber::{Layer, Registry};
 /// The crates whose events are logged.
 const OWN_CRATES: [&str; 6] = ["attestation", "launcher", "policy", "session", "sleep", "usleep"];
 
+/// The field whose text is a JSON object, and becomes one in JSON.
+pub(crate) const METRICS_FIELD: &str = "metrics";
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -180,7 +183,10 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value);
+        match serde_json::from_str::<Map<String, Value>>(value) {
+            Ok(numbers) if field.name() == METRICS_FIELD => self.put(field, numbers),
+            _ => self.put(field, value),
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 
 use crate::clients::{ClientArguments, ClientsError};
 use crate::logging::{self, Filter, Format};
+use crate::operation::{OperationArguments, OperationError};
 use crate::report;
 use crate::workload::SleepAnalysis;
 
@@ -66,6 +67,9 @@ pub struct Arguments {
 
     #[command(flatten)]
     clients: ClientArguments,
+
+    #[command(flatten)]
+    operation: OperationArguments,
 
     /// How log lines look
     #[arg(long, value_enum, env = "USLEEP_LOG_FORMAT", default_value_t)]
@@ -131,6 +135,9 @@ pub enum Error {
     /// Clients have to prove themselves, in a version of the wire that has no way to.
     #[error("--attest-client required needs wire version 1: wanted --wire 1 or auto, got --wire 0")]
     Contradiction,
+    /// The server cannot be watched as asked.
+    #[error(transparent)]
+    Operation(#[from] OperationError),
     /// No TLS key could be made.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -150,6 +157,7 @@ impl Error {
             | Self::Clients(_)
             | Self::Contradiction
             | Self::Server(ServerError::Request(_)) => 2,
+            Self::Operation(error) => error.exit_code(),
             Self::Identity(_) | Self::Server(_) | Self::System(_) => 1,
         }
     }
@@ -182,14 +190,18 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         None => workload,
     };
     let desk = token_desk(&arguments.socket, arguments.tokens_per_second, &limits);
+    let operation = arguments.operation.prepare(desk.clone()).await?;
     let server = Server::new(Identity::generate()?, desk, arguments.audience.as_str(), workload, limits)?
         .with_wire(arguments.wire)
-        .with_client_attestation(clients);
+        .with_client_attestation(clients)
+        .with_observer(Arc::clone(&operation.metrics) as _)
+        .with_readiness(Arc::clone(&operation.readiness) as _);
     let listener = listen(arguments.listen).await?;
     let address = listener.local_addr().map_err(Error::System)?;
 
     arguments.log_start(address);
     report::started(address);
+    let _beside = operation.start(server.identity());
 
     let shutdown = CancellationToken::new();
     let serving = server.serve(listener, shutdown.clone(), arguments.drain);
@@ -311,7 +323,7 @@ fn tokens_per_second(text: &str) -> Result<f64, String> {
 }
 
 /// At most [`MAX_DURATION`].
-fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     let wanted = "wanted a duration such as 500ms or 10s, at most 24h";
     humantime::parse_duration(text).ok().filter(|duration| *duration <= MAX_DURATION).ok_or(wanted)
 }
