@@ -23,10 +23,10 @@ use std::process::Stdio;
 
 use attestation::message::MAX_PHI_BYTES;
 use common::program::{Ended, Program, launcher, program};
-use data::{NIGHT, WRONG_NIGHTS, of_the_night, of_the_result};
+use data::{NIGHT, WRONG_NIGHTS, of_the_night, of_the_result, texts_of_the_night};
 use memory::{Canary, Found, look, may_look};
 use mock_launcher::Pki;
-use owner::{BINARY, CONTINUED, LAST, Owner, TEXT};
+use owner::{BINARY, CONTINUED, LAST, Owner, TEXT, Wire};
 use tokio::process::Command;
 
 /// A running USleep, and how many of its sessions have ended.
@@ -80,53 +80,55 @@ async fn nothing_of_a_session_is_left_in_memory_or_written() {
     let (_launcher, socket, _folder) = launcher().await;
     let (mut usleep, address) = Observed::start(&socket).await;
     let mut canaries = of_the_night();
-
     let padded = format!("{NIGHT}{}", " ".repeat(MAX_PHI_BYTES - NIGHT.len()));
-    for night in [NIGHT, &padded] {
-        let mut owner = Owner::connect(address).await;
-        assert!(usleep.holds(&owner.needed_secrets()), "what is looked for is there to be found");
-        let (first, rest) = night.as_bytes().split_at(NIGHT.len() - 1);
-        owner.send(BINARY, first).await;
-        // Read as far as it was sent: the end of the message is missing.
-        while !usleep.holds(&of_the_night()[..5]) {
-            tokio::task::yield_now().await;
+
+    for wire in [Wire::V0, Wire::V1] {
+        for night in [NIGHT, &padded] {
+            let mut owner = Owner::connect(address, wire).await;
+            assert!(usleep.holds(&owner.needed_secrets()), "what is looked for is there to be found");
+            let message = owner.message(night);
+            let (first, rest) = message.split_at(message.len() - night.len() + NIGHT.len() - 1);
+            owner.send(BINARY, first).await;
+            // Read as far as it was sent: the end of the message is missing.
+            while !usleep.holds(&texts_of_the_night()) {
+                tokio::task::yield_now().await;
+            }
+            owner.send(LAST | CONTINUED, rest).await;
+            let result = owner.result().await;
+            assert_eq!(owner.closed().await, 1000);
+            canaries.extend(of_the_result(&result));
+            canaries.extend(owner.leave());
+            assert_eq!(usleep.left(&canaries).await, [], "after an answer");
         }
-        owner.send(LAST | CONTINUED, rest).await;
-        let (kind, result) = owner.receive().await;
-        assert_eq!(kind, LAST | TEXT);
-        assert_eq!(owner.closed().await, 1000);
-        canaries.extend(of_the_result(&result));
+
+        for (path, night) in WRONG_NIGHTS {
+            let night = night();
+            let mut owner = Owner::connect(address, wire).await;
+            owner.send(LAST | BINARY, &owner.message(&night)).await;
+            assert_eq!(owner.closed().await, 1008, "{night}");
+            canaries.extend(owner.leave());
+            assert_eq!(usleep.left(&canaries).await, [], "after a refusal: {path}");
+            usleep.program.logged(&format!("the PHI cannot be used: {path}: "), 1).await;
+        }
+
+        let mut owner = Owner::connect(address, wire).await;
+        owner.send(LAST | TEXT, NIGHT.as_bytes()).await;
+        assert_eq!(owner.closed().await, 1003);
         canaries.extend(owner.leave());
-        assert_eq!(usleep.left(&canaries).await, [], "after an answer");
-    }
+        assert_eq!(usleep.left(&canaries).await, [], "after a message of another type");
 
-    for (path, night) in WRONG_NIGHTS {
-        let night = night();
-        let mut owner = Owner::connect(address).await;
-        owner.send(LAST | BINARY, night.as_bytes()).await;
-        assert_eq!(owner.closed().await, 1008, "{night}");
+        let mut owner = Owner::connect(address, wire).await;
+        owner.announce(LAST | BINARY, 2 * MAX_PHI_BYTES).await;
+        owner.send_bytes(NIGHT.as_bytes()).await;
+        assert_eq!(owner.closed().await, 1009);
         canaries.extend(owner.leave());
-        assert_eq!(usleep.left(&canaries).await, [], "after a refusal: {path}");
-        usleep.program.logged(&format!("the PHI cannot be used: {path}: "), 1).await;
+        assert_eq!(usleep.left(&canaries).await, [], "after a message that is too long");
+
+        let mut owner = Owner::connect(address, wire).await;
+        owner.send(BINARY, NIGHT.as_bytes()).await;
+        canaries.extend(owner.leave());
+        assert_eq!(usleep.left(&canaries).await, [], "after an owner who left in the middle");
     }
-
-    let mut owner = Owner::connect(address).await;
-    owner.send(LAST | TEXT, NIGHT.as_bytes()).await;
-    assert_eq!(owner.closed().await, 1003);
-    canaries.extend(owner.leave());
-    assert_eq!(usleep.left(&canaries).await, [], "after a message of another type");
-
-    let mut owner = Owner::connect(address).await;
-    owner.announce(LAST | BINARY, MAX_PHI_BYTES + 1).await;
-    owner.send_bytes(NIGHT.as_bytes()).await;
-    assert_eq!(owner.closed().await, 1009);
-    canaries.extend(owner.leave());
-    assert_eq!(usleep.left(&canaries).await, [], "after a message that is too long");
-
-    let mut owner = Owner::connect(address).await;
-    owner.send(BINARY, NIGHT.as_bytes()).await;
-    canaries.extend(owner.leave());
-    assert_eq!(usleep.left(&canaries).await, [], "after an owner who left in the middle");
 
     let ended = usleep.program.terminated().await;
     assert_eq!(ended.code, Some(0));

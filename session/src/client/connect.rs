@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use attestation::Nonce;
 use attestation::v1::{HelloNonce, SUBPROTOCOL, SessionBinding};
+use hardening::{wiping_stack, wiping_stacks};
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, lookup_host};
@@ -116,10 +117,15 @@ async fn upgrade(
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|_| ConnectError::Name { host: endpoint.host.clone() })?;
     let config = tls::client_config().map_err(ConnectError::tls)?;
-    let tls = TlsConnector::from(config).connect(name, tcp).await.map_err(ConnectError::from_tls_io)?;
+    // Keys and keying material leave copies on the stack.
+    let tls = wiping_stacks(TlsConnector::from(config).connect(name, tcp));
+    let tls = tls.await.map_err(ConnectError::from_tls_io)?;
 
     let (_, connection) = tls.get_ref();
-    let binding = if wire == 0 { Binding::V0(nonce(connection)?) } else { version_1(connection, options)? };
+    let binding = wiping_stack(|| match wire {
+        0 => nonce(connection).map(Binding::V0),
+        _ => version_1(connection, options),
+    })?;
     let key_exchange = connection
         .negotiated_key_exchange_group()
         .map_or_else(|| "unknown".to_owned(), |group| format!("{:?}", group.name()));

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attestation::Phi;
-use hardening::wiping_stacks;
+use hardening::{wiping_stack, wiping_stacks};
 use launcher::TokenDesk;
 use rustls::pki_types::UnixTime;
 use tokio::net::{TcpListener, TcpStream};
@@ -182,8 +182,7 @@ impl<W: Workload> Server<W> {
             let span = info_span!("session", id = number, peer = %canonical(peer), wire = Empty);
             let session =
                 Arc::clone(&server).session(tcp, peer, Arc::clone(&serving), (shaking, entry), watched);
-            // Keys, keying material and PHI leave copies on the stacks of the threads that work on a session.
-            sessions.spawn(wiping_stacks(session.instrument(span)));
+            sessions.spawn(session.instrument(span));
         }
         drop(listener);
         sessions.close();
@@ -246,7 +245,8 @@ impl<W: Workload> Server<W> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
         let keys = self.identity.keys();
-        let tls = keys.tls.accept(tcp).await?;
+        // Keys leave copies on the stacks of the threads that make them.
+        let tls = wiping_stacks(keys.tls.accept(tcp)).await?;
         let draining = || serving.shutdown.is_cancelled();
         let gate = Gate {
             wire: self.wire,
@@ -285,7 +285,7 @@ impl<W: Workload> Server<W> {
         match received {
             Received::Document(phi, responder) => {
                 let stopwatch = Stopwatch::start(Stage::Analysis);
-                let answered = self.workload.answer(&phi);
+                let answered = wiping_stack(|| self.workload.answer(&phi));
                 drop(phi);
                 stopwatch.passed(observer);
                 let stopwatch = Stopwatch::start(Stage::Reply);
@@ -312,12 +312,12 @@ impl<W: Workload> Server<W> {
             return responder.answer(Err(none), closing).await.map(drop);
         };
         loop {
-            let answered = documents.push(&phi);
+            let answered = wiping_stack(|| documents.push(&phi));
             drop(phi);
             match responder.answer(answered, closing).await?.receive(closing).await? {
                 Next::Part(next, waiting) => (phi, responder) = (next, waiting),
                 Next::End(end) => {
-                    let summary = documents.finish();
+                    let summary = wiping_stack(|| documents.finish());
                     stopwatch.passed(observer);
                     let stopwatch = Stopwatch::start(Stage::Reply);
                     end.respond(summary, self.workload.about(), UnixTime::now()).await?;

@@ -2,6 +2,7 @@
 
 use attestation::Phi;
 use attestation::v1::{Commit, CommitmentKey, Receipt, SignedReceipt};
+use hardening::wiping_stack;
 use rustls::pki_types::UnixTime;
 
 use super::workload::About;
@@ -32,8 +33,10 @@ pub(super) struct Committing {
 impl Committing {
     /// Under the key that leads this first message of PHI; `None` if it is too short to hold one.
     pub(super) fn begin(message: &[u8], receipts: Box<Receipts>) -> Option<Box<Self>> {
-        let (key, _) = CommitmentKey::lead(message)?;
-        Some(Box::new(Self { receipts, phi: key.commit_phi(), result: key.commit_result() }))
+        wiping_stack(|| {
+            let (key, _) = CommitmentKey::lead(message)?;
+            Some(Box::new(Self { receipts, phi: key.commit_phi(), result: key.commit_result() }))
+        })
     }
 
     /// The next PHI has come.

@@ -25,11 +25,16 @@ pub const WRONG_NIGHTS: [Wrong; 8] = [
     ("sleep.rem", || NIGHT.replace("}}}", "")),
 ];
 
-/// The texts come first.
+/// As it crosses.
+pub fn texts_of_the_night() -> Vec<Canary> {
+    TEXTS.map(Canary::text).into()
+}
+
+/// As it crosses, and as it is worked with.
 pub fn of_the_night() -> Vec<Canary> {
     let total = MINUTES.iter().sum();
     let numbers = MINUTES.into_iter().chain([total]).map(Canary::number);
-    TEXTS.into_iter().map(Canary::text).chain(numbers).collect()
+    texts_of_the_night().into_iter().chain(numbers).collect()
 }
 
 /// The texts that are the session's own alone: sentences with its numbers in them.

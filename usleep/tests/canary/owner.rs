@@ -1,10 +1,12 @@
-//! A data owner who speaks the bytes of wire version 0 by hand: masks of zeros, so that also what has not been
-//! unmasked yet can be found in the server's memory, and messages sent in parts. Knows the secrets of its session.
+//! A data owner who speaks the bytes of both versions of the wire by hand: masks of zeros, so that also what has not
+//! been unmasked yet can be found in the server's memory, and messages sent in parts. Knows the secrets of its session.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::KeyLog;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -15,9 +17,19 @@ use super::memory::Canary;
 
 pub struct Owner {
     tls: TlsStream<TcpStream>,
-    /// The keying material that the nonce is made of, and what TLS derives its keys from.
+    wire: Wire,
+    /// What TLS derives its keys from, the keying material that the proof is bound to, and the key of the commitments.
     secrets: Secrets,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wire {
+    V0,
+    V1,
+}
+
+/// The key of the commitments, in wire version 1.
+const KEY: [u8; 32] = *b"canary of the commitments' key..";
 
 /// RFC 6455 §5.2: the first byte of a frame.
 pub const LAST: u8 = 0x80;
@@ -27,14 +39,18 @@ pub const BINARY: u8 = 0x02;
 const CLOSE: u8 = 0x08;
 
 impl Owner {
-    /// Connects and waits for the token.
-    pub async fn connect(address: SocketAddr) -> Self {
+    /// Connects, says hello where that is the way, and waits for the token.
+    pub async fn connect(address: SocketAddr, wire: Wire) -> Self {
         let secrets = Secrets::default();
         let mut tls = dial_telling(address, Arc::new(secrets.clone())).await;
-        let exported = tls.get_ref().1.export_keying_material([0; 32], b"testing_nonce", None).unwrap();
+        let (label, subprotocol) = match wire {
+            Wire::V0 => (&b"testing_nonce"[..], ""),
+            Wire::V1 => (&b"EXPORTER-Channel-Binding"[..], "Sec-WebSocket-Protocol: attested-sleep.v1\r\n"),
+        };
+        let exported = tls.get_ref().1.export_keying_material([0; 32], label, None).unwrap();
         secrets.keep("exported keying material", &exported);
         let request = format!(
-            "GET /connection HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET /connection HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{subprotocol}\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         tls.write_all(request.as_bytes()).await.unwrap();
@@ -43,10 +59,33 @@ impl Owner {
             head.push(tls.read_u8().await.unwrap());
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
-        let mut owner = Self { tls, secrets };
+        let mut owner = Self { tls, wire, secrets };
+        if wire == Wire::V1 {
+            let client_nonce = STANDARD.encode([0x5e; 32]);
+            let hello = format!(r#"{{"v":1,"client_nonce":"{client_nonce}","attest":false}}"#);
+            owner.send(LAST | TEXT, hello.as_bytes()).await;
+            owner.secrets.keep("the key of the commitments", &KEY);
+        }
         let (kind, _token) = owner.receive().await;
         assert_eq!(kind, LAST | TEXT);
         owner
+    }
+
+    /// What the message of this data is.
+    pub fn message(&self, data: &str) -> Vec<u8> {
+        let key = if self.wire == Wire::V1 { &KEY[..] } else { b"" };
+        [key, data.as_bytes()].concat()
+    }
+
+    /// The result, with the receipt that follows it.
+    pub async fn result(&mut self) -> Vec<u8> {
+        let (kind, result) = self.receive().await;
+        assert_eq!(kind, LAST | TEXT);
+        if self.wire == Wire::V1 {
+            let (kind, _receipt) = self.receive().await;
+            assert_eq!(kind, LAST | TEXT);
+        }
+        result
     }
 
     /// Sends one frame.
