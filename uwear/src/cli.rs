@@ -70,9 +70,17 @@ pub(crate) struct ReleaseArguments {
     #[arg(value_name = "ADDRESS", env = "remote_ip_addr", required = true)]
     pub(crate) address: Option<Endpoint>,
 
-    /// JSON file with the health data, or - for standard input; at most 1 MiB
+    /// JSON file with the health data, or - for standard input; at most 1 MiB, with --nights of any length
     #[arg(long, value_name = "FILE", env = "UWEAR_PHI", required = true)]
     pub(crate) phi: Option<PathBuf>,
+
+    /// The file holds many nights of one person, each on a line of its own (NDJSON): a result for each comes, then a
+    /// summary of all
+    ///
+    /// Needs wire version 1. A file is checked to its end before anything is sent; of standard input only what has been
+    /// read can be. --result gets a line for each message of nights, the summary last.
+    #[arg(long, env = "UWEAR_NIGHTS")]
+    pub(crate) nights: bool,
 
     #[command(flatten)]
     pub(crate) acceptance: Acceptance,
@@ -86,10 +94,18 @@ pub(crate) struct ReleaseArguments {
 
     /// Try again for so long where that may help (exit 3), for example 5m while the server's VM boots
     ///
-    /// Never after a refused token or policy, and never once data is on its way. Waits longer each time, and
-    /// as long as a busy server asks.
+    /// Never after a refused token or policy, and never once data is on its way, but with --retry-after-release. Waits
+    /// longer each time, and as long as a busy server asks.
     #[arg(long, value_name = "DURATION", env = "UWEAR_RETRY_FOR", value_parser = retry_for, default_value = "0s")]
     pub(crate) retry_for: Duration,
+
+    /// Try again within --retry-for also after a release that brought no result, because the connection or USleep was
+    /// lost: the data is sent again
+    ///
+    /// Each try is a new session: a new token, a new decision, a new pair of lines in the audit log. Until then the data is
+    /// kept in memory. Never after a refusal, and never after a receipt that does not verify.
+    #[arg(long, env = "UWEAR_RETRY_AFTER_RELEASE")]
+    pub(crate) retry_after_release: bool,
 
     /// Show the result, which is computed from the health data
     #[arg(long, env = "UWEAR_PRINT_RESULT")]

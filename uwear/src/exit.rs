@@ -68,11 +68,13 @@ pub(crate) struct Failure {
     pub(crate) next: String,
     /// How long the server asks to wait before another try.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether another session may do better although data has left in this one.
+    pub(crate) may_pass: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>, next: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), next: next.into(), retry_after: None }
+        Self { exit, what: what.into(), next: next.into(), retry_after: None, may_pass: false }
     }
 
     pub(crate) fn usage(what: impl Into<String>, next: impl Into<String>) -> Self {

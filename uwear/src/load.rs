@@ -2,7 +2,7 @@
 //! anything is dialled.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -147,17 +147,32 @@ fn default_baseline() -> Result<PathBuf, Failure> {
     })
 }
 
-/// Reads the PHI and checks that it is a night: what USleep would refuse never leaves.
+/// Reads the PHI and checks that it is a night: what USleep would refuse never leaves. Line feeds at its end are not part
+/// of it: in wire version 1 one there opens a stream.
 pub(crate) fn phi(file: &Path) -> Result<Phi, Failure> {
-    let bytes = Zeroizing::new(read(file, "health data", MAX_PHI_BYTES)?);
+    let mut bytes = Zeroizing::new(read(file, "health data", MAX_PHI_BYTES)?);
+    let end = without_line_feeds(&bytes).len();
+    bytes.truncate(end);
     Night::parse(&bytes).map_err(|error| {
-        Failure::usage(
-            format!("health data {}: {error}", shown(file)),
-            "correct the file; `usleep analyze FILE` checks it offline",
-        )
+        let next = if bytes.contains(&b'\n') && Night::parse(first_line(&bytes)).is_ok() {
+            "add --nights if each line is a night; else correct the file, `usleep analyze FILE` checks it offline"
+        } else {
+            "correct the file; `usleep analyze FILE` checks it offline"
+        };
+        Failure::usage(format!("health data {}: {error}", shown(file)), next)
     })?;
     Phi::new(bytes)
         .map_err(|error| Failure::usage(format!("health data {}: {error}", shown(file)), RIGHT_FILE))
+}
+
+/// What is before the line feeds at the end.
+pub(crate) fn without_line_feeds(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != b'\n').map_or(0, |at| at + 1);
+    bytes.get(..end).unwrap_or_default()
+}
+
+fn first_line(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
 pub(crate) fn token(file: &Path) -> Result<Token, Failure> {
@@ -199,9 +214,29 @@ impl NewFile {
 
     /// Writes it to disk.
     pub(crate) fn keep(&mut self, content: &[u8]) -> io::Result<()> {
+        self.append(content)?;
+        self.finish()
+    }
+
+    /// Writes a part of it.
+    pub(crate) fn append(&mut self, content: &[u8]) -> io::Result<()> {
         self.begun = true;
-        self.file.write_all(content)?;
+        self.file.write_all(content)
+    }
+
+    /// Sees to it that all of it is on disk.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.file.sync_all()
+    }
+
+    /// Empties it: what was written of it is of no use.
+    pub(crate) fn empty(&mut self) -> io::Result<()> {
+        if self.begun {
+            self.file.set_len(0)?;
+            self.file.rewind()?;
+            self.begun = false;
+        }
+        Ok(())
     }
 }
 
@@ -226,15 +261,7 @@ impl Drop for NewFile {
 
 /// A whole file of at most `limit` bytes, or standard input for `-`; `what` it holds is for errors.
 pub(crate) fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
-    let failed = |error: io::Error| {
-        let next = match error.kind() {
-            io::ErrorKind::NotFound => "check the path",
-            io::ErrorKind::PermissionDenied => "make it readable for this user",
-            io::ErrorKind::IsADirectory => "name a file, not a folder",
-            _ => "check the file and its disk",
-        };
-        Failure::usage(format!("{what} {}: {error}", shown(file)), next)
-    };
+    let failed = |error: io::Error| cannot_be_read(file, what, &error);
     let reader: Box<dyn Read> = if file == Path::new("-") {
         Box::new(io::stdin().lock())
     } else {
@@ -250,6 +277,17 @@ pub(crate) fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Fai
         ));
     }
     Ok(std::mem::take(&mut *bytes))
+}
+
+/// `what` it holds is for people.
+pub(crate) fn cannot_be_read(file: &Path, what: &str, error: &io::Error) -> Failure {
+    let next = match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "make it readable for this user",
+        io::ErrorKind::IsADirectory => "name a file, not a folder",
+        _ => "check the file and its disk",
+    };
+    Failure::usage(format!("{what} {}: {error}", shown(file)), next)
 }
 
 fn text(bytes: Vec<u8>, what: &str, file: &Path) -> Result<String, Failure> {

@@ -143,4 +143,9 @@ impl Streamed {
     pub async fn summary(self) -> Result<Answer, AnswerError> {
         self.0.result().await
     }
+
+    /// Closes without waiting for either.
+    pub async fn close(self) {
+        self.0.close().await;
+    }
 }

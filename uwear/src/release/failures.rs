@@ -3,7 +3,7 @@
 //! What may be better next time is 3, a refusal is 6, anything that is no proof is 4.
 
 use launcher::LauncherError;
-use session::client::{AnswerError, ProveError};
+use session::client::{AnswerError, ProveError, ReleaseError};
 use session::{ConnectError, LinkError};
 
 use crate::clock::span;
@@ -97,18 +97,37 @@ fn may_pass(error: &LauncherError) -> bool {
     error.is_transient() || matches!(error, LauncherError::SocketMissing { .. })
 }
 
+/// Data has been handed to TLS, perhaps not all of it.
+pub(super) fn interrupted(error: &ReleaseError) -> Failure {
+    let may_pass = matches!(error, ReleaseError::Interrupted(error) if was_lost(error));
+    Failure { may_pass, ..Failure::new(Exit::Refused, error.to_string(), AFTER_RELEASE) }
+}
+
+/// Whether the session ended by bad luck, and not because somebody has refused something.
+fn was_lost(error: &LinkError) -> bool {
+    matches!(
+        error,
+        LinkError::Ended
+            | LinkError::Timeout { .. }
+            | LinkError::Closed { code: Some(1001 | 1011 | 1013), .. }
+    )
+}
+
 /// Data has been handed to TLS, and no valid result has come.
 pub(super) fn no_result(error: &AnswerError) -> Failure {
     let next = match error {
+        AnswerError::Link(LinkError::Closed { code: Some(1009), .. }) => {
+            "the data may have been received; many nights can be split into several files, and USleep's operator can raise --max-phi-total"
+        }
         AnswerError::Link(LinkError::Closed { reason, .. }) if reason == "client-refused" => CLIENT_REFUSED,
         AnswerError::Receipt(_) => {
             "the result is not kept, since its receipt does not vouch for it; the data has been received: do not send it again \
              without thinking"
         }
-        AnswerError::Link(_) => AFTER_RELEASE,
         _ => AFTER_RELEASE,
     };
-    Failure::new(Exit::Refused, format!("no result after the release: {error}"), next)
+    let may_pass = matches!(error, AnswerError::Link(error) if was_lost(error));
+    Failure { may_pass, ..Failure::new(Exit::Refused, format!("no result after the release: {error}"), next) }
 }
 
 const CLIENT_REFUSED: &str = "USleep does not accept this client, and has read none of the data: its log says which check failed; its \

@@ -3,7 +3,9 @@
 //! The order is not this file's to choose: each stage is a type of the `session` crate that only the stage
 //! before can make, and only an approved one can send.
 
+mod data;
 mod failures;
+mod nights;
 mod own_proof;
 mod recorded;
 
@@ -23,7 +25,8 @@ use crate::exit::{Exit, Failure};
 use crate::load::{self, Judge, NewFile};
 use crate::report::Report;
 use crate::text::{Printer, short};
-use failures::{AFTER_RELEASE, before_release, no_result, not_connected, not_proven_ourselves};
+use data::{Data, Kept, handed_over};
+use failures::{AFTER_RELEASE, before_release, interrupted, no_result, not_connected, not_proven_ourselves};
 use own_proof::OwnProof;
 pub(crate) use own_proof::OwnProofArguments;
 
@@ -33,17 +36,21 @@ struct Release {
     options: ConnectOptions,
     own_proof: OwnProof,
     judge: Judge,
-    /// None once it has been handed over to be sent.
-    phi: Option<Phi>,
+    data: Data,
+    /// What the owner wants to be sent again where a release brought no result.
+    kept: Option<Kept>,
     result_file: Option<NewFile>,
     evidence_files: Option<EvidenceFiles>,
     audit: Option<Recorder>,
     /// What the receipt signs, once it has been verified.
     receipt: Option<String>,
+    /// Whether data has left in a session before this one.
+    released_before: bool,
     print_result: bool,
     require_result: bool,
     /// Whether every check is to be spelt out also when all is well.
     explain: bool,
+    format: Format,
     printer: Printer,
     report: Report,
 }
@@ -54,8 +61,9 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     };
     let own_proof = OwnProof::new(&arguments.own_proof, arguments.wire)?;
     let judge = load::judge(&arguments.acceptance)?;
-    let phi = load::phi(phi)?;
     let wire = wire(arguments)?;
+    let data = Data::load(phi, arguments.nights)?;
+    let kept = arguments.retry_after_release.then(|| data.keep()).transpose()?;
     let audit = arguments.audit_log.as_deref().map(Recorder::open).transpose()?;
     let result_file = arguments.result.as_deref().map(|path| NewFile::create(path, "result")).transpose()?;
     let evidence_files = arguments.evidence.as_deref().map(EvidenceFiles::create).transpose()?;
@@ -66,14 +74,17 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
         options: ConnectOptions { limits: Limits::default(), wire, attest: own_proof.attest },
         own_proof,
         judge,
-        phi: Some(phi),
+        data,
+        kept,
         result_file,
         evidence_files,
         explain: arguments.output.format == Format::Json || audit.is_some(),
         audit,
         receipt: None,
+        released_before: false,
         print_result: arguments.print_result,
         require_result: arguments.require_result,
+        format: arguments.output.format,
         printer: Printer::new(arguments.output.format),
         report,
     };
@@ -101,14 +112,18 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     }
 }
 
-/// The version to speak: evidence is asked for, so a version that leaves none will not do.
+/// The version to speak: where evidence is asked for or there are many nights, one that has neither will not do.
 fn wire(arguments: &ReleaseArguments) -> Result<Wire, Failure> {
-    match (arguments.wire, &arguments.evidence) {
-        (Wire::V0, Some(_)) => {
+    match (arguments.wire, &arguments.evidence, arguments.nights) {
+        (Wire::V0, Some(_), _) => {
             Err(Failure::usage("--evidence needs wire version 1", "leave --wire 0 out, or --evidence"))
         }
-        (_, Some(_)) => Ok(Wire::V1),
-        (wire, None) => Ok(wire),
+        (Wire::V0, _, true) => Err(Failure::usage(
+            "--nights needs wire version 1",
+            "leave --wire 0 out, or release the nights one by one",
+        )),
+        (wire, None, false) => Ok(wire),
+        _ => Ok(Wire::V1),
     }
 }
 
@@ -119,19 +134,48 @@ impl Release {
         let mut backoff = FIRST_PAUSE;
         loop {
             let failure = match self.run().await {
-                Err(failure) if failure.exit == Exit::NotReached && self.phi.is_some() => failure,
-                other => return other,
+                Err(failure) if failure.exit == Exit::NotReached && self.data.is_there() => failure,
+                Err(failure) if failure.may_pass && self.kept.is_some() => failure,
+                other => return self.after_all(other),
             };
             // Half of it is random, so that those who were turned away together do not come back together. What
             // the server asks for is its choice: it is bounded before anything is computed from it.
             let asked = failure.retry_after.unwrap_or_default().min(LONGEST_ASKED);
-            let pause = backoff.mul_f64(0.5 + fastrand::f64() / 2.0).max(asked);
+            let spread = 0.5 + fastrand::f64() / 2.0;
+            let pause = backoff.mul_f64(spread).max(asked.mul_f64(0.5 + spread));
             if Instant::now() + pause >= end {
-                return Err(failure);
+                return self.after_all(Err(failure));
             }
+            self.start_over()?;
             self.printer.line(format_args!("{}; trying again in {pause:.1?}", failure.what));
             tokio::time::sleep(pause).await;
             backoff = (backoff * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Another copy of the data where it has been handed over, and a file for results without those that lack their end.
+    fn start_over(&mut self) -> Result<(), Failure> {
+        self.released_before |= std::mem::take(&mut self.report.released);
+        let (false, Some(kept)) = (self.data.is_there(), &self.kept) else { return Ok(()) };
+        self.data = kept.again()?;
+        let Some(file) = &mut self.result_file else { return Ok(()) };
+        file.empty().map_err(|error| {
+            Failure::new(Exit::Unexpected, format!("emptying the result file: {error}"), AFTER_RELEASE)
+        })
+    }
+
+    /// "Nothing was sent" is true of the last session; it is not of all, where data has left in one before it.
+    fn after_all(&mut self, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
+        self.report.released |= self.released_before;
+        match ended {
+            Err(failure)
+                if self.released_before
+                    && matches!(failure.exit, Exit::NotReached | Exit::NotProven | Exit::NotAcceptable) =>
+            {
+                let what = format!("{}; but the data was sent in a session before it", failure.what);
+                Err(Failure { exit: Exit::Refused, what, ..failure })
+            }
+            other => other,
         }
     }
 
@@ -162,9 +206,19 @@ impl Release {
         let seen = Seen::of(&presented);
         let attested = self.attest(presented, &seen).await?;
         let approved = self.decide(attested, &seen).await?;
-        let approved = self.prove(approved).await?;
-        let released = self.release(approved).await?;
-        self.result(released).await
+        let mut approved = self.prove(approved).await?;
+        // The data is only given up to a session that is still there: what is not may be tried again.
+        if let Err(error) = approved.still_there().await {
+            return Err(before_release(&error));
+        }
+        match self.data.take() {
+            Data::Document(phi) => {
+                let released = self.release(approved, phi).await?;
+                self.result(released).await
+            }
+            Data::Nights(nights) => self.release_nights(approved, nights).await,
+            Data::HandedOver => Err(handed_over()),
+        }
     }
 
     async fn attest(&mut self, presented: Presented, seen: &Seen) -> Result<Attested, Failure> {
@@ -247,11 +301,8 @@ impl Release {
         Ok(approved)
     }
 
-    async fn release(&mut self, approved: Approved) -> Result<Released, Failure> {
+    async fn release(&mut self, approved: Approved, phi: Phi) -> Result<Released, Failure> {
         self.printer.line("Validated token and claims. Sending sensitive data");
-        let Some(phi) = self.phi.take() else {
-            return Err(Failure::new(Exit::Unexpected, "the data has been handed over before", ""));
-        };
         match approved.release(phi).await {
             Ok(released) => {
                 self.report.released = true;
@@ -261,7 +312,7 @@ impl Release {
             Err(ReleaseError::NotBegun(error)) => Err(before_release(&error)),
             Err(error @ ReleaseError::Interrupted(_)) => {
                 self.report.released = true;
-                Err(Failure::new(Exit::Refused, error.to_string(), AFTER_RELEASE))
+                Err(interrupted(&error))
             }
             Err(error) => Err(Failure::new(Exit::Unexpected, error.to_string(), "")),
         }

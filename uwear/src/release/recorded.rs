@@ -15,12 +15,14 @@ impl Release {
         seen: &Seen,
         now: UnixTime,
     ) -> Result<(), Failure> {
-        let (Some(audit), Some(phi)) = (&mut self.audit, &self.phi) else {
-            return Ok(());
+        let Some(audit) = &mut self.audit else { return Ok(()) };
+        // To many nights there is one at their end, in the receipt.
+        let commitment = match self.data.document() {
+            None => None,
+            Some(phi) => approved
+                .commit(phi)
+                .map_err(|error| Failure::new(Exit::Unexpected, format!("{error}; nothing was sent"), ""))?,
         };
-        let commitment = approved
-            .commit(phi)
-            .map_err(|error| Failure::new(Exit::Unexpected, format!("{error}; nothing was sent"), ""))?;
         let claims = Some(approved.token().claims_json());
         let judgement = Judgement { allowed: true, now, seen, claims, commitment };
         audit.decided(&judgement, &self.report, &self.judge)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use attestation::Phi;
 use launcher::{DeskOptions, Launcher, TokenDesk};
 use mock_launcher::{Builder, MockLauncher, Running};
-use session::server::{About, ClientAttestation, ClientJudge, PhiInvalid, Reply};
+use session::server::{About, ClientAttestation, ClientJudge, DocumentStream, PhiInvalid, Reply};
 use session::{Identity, Limits, Server, Workload};
-use sleep::{Analysis, Night, RuleSet};
+use sleep::{Analysis, Night, Nights, RuleSet};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -37,8 +37,27 @@ impl Workload for Analyst {
         Ok(Reply::new(Zeroizing::new(String::from_utf8(json.to_vec()).unwrap())))
     }
 
+    fn documents(&self) -> Option<Box<dyn DocumentStream>> {
+        Some(Box::new(NightAfterNight(Nights::new(RuleSet::Codelab), Arc::clone(&self.0))))
+    }
+
     fn about(&self) -> About {
         About { rules: "codelab".to_owned(), program: "usleep of the tests".to_owned() }
+    }
+}
+
+struct NightAfterNight(Nights, Received);
+
+impl DocumentStream for NightAfterNight {
+    fn push(&mut self, phi: &Phi) -> Result<Reply, PhiInvalid> {
+        self.1.lock().unwrap().push(phi.expose().to_vec());
+        let results = self.0.push(phi.expose()).map_err(|error| PhiInvalid(error.to_string()))?;
+        Ok(Reply::new(Zeroizing::new(String::from_utf8(results.to_json().unwrap().to_vec()).unwrap())))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Reply, PhiInvalid> {
+        let summary = self.0.finish().map_err(|error| PhiInvalid(error.to_string()))?;
+        Ok(Reply::new(Zeroizing::new(String::from_utf8(summary.to_json().unwrap().to_vec()).unwrap())))
     }
 }
 

@@ -75,11 +75,15 @@ impl Owner {
 
     /// The same in this version of the wire: 0, 1 or auto.
     pub fn release_in(&self, address: SocketAddr, wire: &str) -> Uwear {
+        self.release_of("phi.json", address).args(["--wire", wire])
+    }
+
+    /// `uwear release` of this file with everything it needs.
+    pub fn release_of(&self, phi: &str, address: SocketAddr) -> Uwear {
         self.uwear()
             .arg("release")
             .arg(address.to_string())
-            .args(["--wire", wire])
-            .args(["--phi", "phi.json"])
+            .args(["--phi", phi])
             .option("--baseline", shipped_baseline())
             .option("--root", tokens::root_file())
     }
@@ -138,15 +142,28 @@ impl Uwear {
     }
 
     /// Runs it to its end. Unless the result is asked for, nothing it writes may betray the PHI.
-    pub async fn ends(mut self) -> Ended {
+    pub async fn ends(self) -> Ended {
+        self.ends_with_peak().await.0
+    }
+
+    /// The same, and the most memory that it has had, in KiB, as far as a look at it now and then has seen.
+    pub async fn ends_with_peak(mut self) -> (Ended, u64) {
         let mut child = self.command.spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id().unwrap());
         if let Some(input) = self.input {
             let mut stdin = child.stdin.take().unwrap();
             // A program that refuses its input early closes the pipe.
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stdin, &input).await;
         }
         let output = tokio::time::timeout(PATIENCE, child.wait_with_output());
-        let output = output.await.expect("the program hangs").unwrap();
+        tokio::pin!(output);
+        let (mut peak, mut often) = (0, tokio::time::interval(Duration::from_millis(5)));
+        let output = loop {
+            tokio::select! {
+                output = &mut output => break output.expect("the program hangs").unwrap(),
+                _ = often.tick() => peak = peak.max(high_water_mark(&status)),
+            }
+        };
         let ended = Ended {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
@@ -157,8 +174,15 @@ impl Uwear {
             assert!(shown && !ended.stderr.contains(canary), "PHI was shown: {ended}");
         }
         assert!(!ended.stderr.contains("panicked"), "{ended}");
-        ended
+        (ended, peak)
     }
+}
+
+/// `VmHWM` of proc(5); 0 once the process has ended.
+fn high_water_mark(status: &str) -> u64 {
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    let mark = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    mark.and_then(|mark| mark.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 /// How the program ended, and what it said.
