@@ -80,6 +80,13 @@ impl Program {
         self.stderr.wait_for(|text| text.matches(part).count() >= times).await.unwrap();
     }
 
+    /// Waits until it has logged a line with this part, and gives the first.
+    pub async fn line(&mut self, part: &str) -> String {
+        self.logged(part, 1).await;
+        let text = self.stderr.borrow();
+        text.lines().find(|line| line.contains(part)).unwrap().to_owned()
+    }
+
     /// Closes our ends of its standard output and error.
     pub async fn stop_reading(&mut self) {
         self.stdout = None;

@@ -76,14 +76,19 @@ impl TestServer {
 
     /// Waits until every session has ended, and gives what was logged of how each did.
     pub async fn outcomes(self) -> Vec<Value> {
+        let lines = self.log().await.into_iter();
+        lines.filter(|line| line.get("outcome").is_some()).collect()
+    }
+
+    /// Waits until every session has ended, and gives the log.
+    pub async fn log(self) -> Vec<Value> {
         self.shutdown.cancel();
         self.serving.await.unwrap();
         let log = self.log.text();
         for canary in super::CANARIES {
             assert!(!log.contains(canary), "{canary} in the log: {log}");
         }
-        let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines.filter(|line| line.get("outcome").is_some()).collect()
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
