@@ -260,6 +260,29 @@ async fn a_log_that_is_removed_during_the_session_stops_the_release_or_is_said_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_its_log_nothing_is_sent_again() {
+    let owner = Owner::new();
+    let log = owner.path(LOG);
+    let server = Scripted::websocket(move |mut peer: Peer| {
+        let log = log.clone();
+        async move {
+            let token = tokens::token(&peer.nonce, &json!({}));
+            peer.say(token).await;
+            if let Some(Message::Binary(_)) = peer.next().await {
+                std::fs::remove_file(&log).unwrap();
+                peer.close(1011, "oops").await;
+            }
+        }
+    });
+    let server = server.await;
+    let called = recorded(owner.release(server.address));
+    let ended = called.args(["--retry-for", "30s", "--retry-after-release"]).ends().await.with_code(1);
+    ended.says(&["somebody has removed; nothing was sent; but the data was sent in a session before it"]);
+    // Data in the second session would make its server fail: there is no log left to remove.
+    assert_eq!(server.seen().await.connections, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_killed_after_the_release_leaves_a_session_of_unknown_outcome() {
     let owner = Owner::new();
     let has_the_data = Arc::new(Notify::new());

@@ -168,12 +168,10 @@ impl Release {
     fn after_all(&mut self, ended: Result<Exit, Failure>) -> Result<Exit, Failure> {
         self.report.released |= self.released_before;
         match ended {
-            Err(failure)
-                if self.released_before
-                    && matches!(failure.exit, Exit::NotReached | Exit::NotProven | Exit::NotAcceptable) =>
-            {
+            Err(failure) if self.released_before && failure.exit != Exit::Refused => {
                 let what = format!("{}; but the data was sent in a session before it", failure.what);
-                Err(Failure { exit: Exit::Refused, what, ..failure })
+                let exit = if failure.exit == Exit::Unexpected { failure.exit } else { Exit::Refused };
+                Err(Failure { exit, what, ..failure })
             }
             other => other,
         }
