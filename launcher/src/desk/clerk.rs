@@ -108,11 +108,13 @@ impl Clerk {
         }
     }
 
-    /// Who goes next, if anybody may. While sessions wait to share, the two kinds take turns.
+    /// Who goes next, if anybody may. While sessions wait to share, or for the token that they share, the two kinds take
+    /// turns: a launcher that makes one token at a time must not have more than one of the others' to make before theirs.
     fn turn(&self, last: Turn, no_batch_under_way: bool, alone_under_way: usize) -> Option<Turn> {
         let sharing = !self.sharing.is_empty();
+        let contended = sharing || !no_batch_under_way;
         let alone = !self.alone.is_empty() && alone_under_way < self.alone_under_way;
-        if alone && !(sharing && last == Turn::Alone) {
+        if alone && !(contended && last == Turn::Alone) {
             Some(Turn::Alone)
         } else if sharing && no_batch_under_way {
             Some(Turn::Batch)

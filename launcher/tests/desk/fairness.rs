@@ -35,6 +35,21 @@ async fn at_most_one_lone_request_leaves_between_two_batches_while_sessions_wait
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_batch_is_under_way_one_lone_request_leaves_and_no_more() {
+    let script = Script::always(Step::Token(ms(2_000)));
+    let desk = fast(&script);
+    let session = share(&desk, 0);
+    pass(10).await;
+    let flood: Vec<_> = (0..10).map(|number| lone(&desk, number)).collect();
+    pass(1_500).await;
+    assert_eq!(order(&script), "Ba");
+    proves(&session.await.unwrap().unwrap(), UWEAR, 0);
+    pass(10).await;
+    assert_eq!(order(&script), "Baa", "nobody shares any more");
+    flood.iter().for_each(|request| request.abort());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_lone_requests_costs_a_session_less_than_a_second() {
     let script = Script::new([]);
     let desk = normal(&script);
