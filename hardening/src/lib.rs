@@ -20,7 +20,9 @@
 mod stack;
 
 use std::alloc::System;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use zeroizing_alloc::ZeroAlloc;
@@ -74,4 +76,13 @@ pub fn report_panics(report: impl Fn(&str) + Send + Sync + 'static) {
     std::panic::set_hook(Box::new(move |panic| {
         report(&panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string));
     }));
+}
+
+/// Standard input without the buffer of [`std::io::stdin`], which keeps a copy of what has passed through it for as long
+/// as the process lives. Not to be mixed with that one.
+///
+/// # Errors
+/// The system's, if there is no standard input or no descriptor left.
+pub fn unbuffered_stdin() -> io::Result<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }

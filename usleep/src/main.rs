@@ -29,6 +29,12 @@ enum Command {
     Analyze(usleep::analyze::Arguments),
 }
 
+fn analyze(arguments: &usleep::analyze::Arguments) -> Result<(), (String, u8)> {
+    let stdin = hardening::unbuffered_stdin().map_err(|error| (format!("standard input: {error}"), 1))?;
+    usleep::analyze::run(arguments, stdin, io::stdout())
+        .map_err(|error| (error.to_string(), error.exit_code()))
+}
+
 fn main() -> ExitCode {
     if let Err(error) = hardening::begin() {
         let _ = writeln!(io::stderr(), "usleep: {error}");
@@ -39,8 +45,7 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => {
             usleep::serve::run(*arguments).map_err(|error| (error.to_string(), error.exit_code()))
         }
-        Command::Analyze(arguments) => usleep::analyze::run(&arguments, io::stdin(), io::stdout())
-            .map_err(|error| (error.to_string(), error.exit_code())),
+        Command::Analyze(arguments) => analyze(&arguments),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -263,7 +263,7 @@ impl Drop for NewFile {
 pub(crate) fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| cannot_be_read(file, what, &error);
     let reader: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(io::stdin().lock())
+        Box::new(hardening::unbuffered_stdin().map_err(failed)?)
     } else {
         Box::new(File::open(file).map_err(failed)?)
     };

@@ -43,7 +43,7 @@ impl NightLines {
         let name = shown(file);
         let unreadable = |error| cannot_be_read(file, "health data", &error);
         let (lines, length) = if file == Path::new("-") {
-            (Lines::of(Box::new(io::stdin().lock())), None)
+            (Lines::of(Box::new(hardening::unbuffered_stdin().map_err(unreadable)?)), None)
         } else {
             let mut opened = File::open(file).map_err(unreadable)?;
             let about = opened.metadata().map_err(unreadable)?;

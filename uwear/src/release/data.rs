@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use attestation::Phi;
+use hardening::wiping_stack;
 use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
@@ -40,11 +41,11 @@ impl Kept {
 
 impl Data {
     pub(super) fn load(file: &Path, nights: bool) -> Result<Self, Failure> {
-        if nights {
-            NightLines::open(file).map(Box::new).map(Self::Nights)
-        } else {
-            load::phi(file).map(Self::Document)
-        }
+        // The numbers that are checked leave copies on the stack.
+        wiping_stack(|| match nights {
+            true => NightLines::open(file).map(Box::new).map(Self::Nights),
+            false => load::phi(file).map(Self::Document),
+        })
     }
 
     /// The one document.
