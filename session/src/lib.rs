@@ -32,6 +32,7 @@ mod close;
 mod connect_error;
 #[cfg(doctest)]
 mod does_not_compile;
+mod frames;
 mod identity;
 mod limits;
 mod link;

@@ -35,6 +35,12 @@ pub struct Limits {
     pub phi: Duration,
     /// Longest PHI message in bytes.
     pub phi_bytes: usize,
+    /// What all clients may have sent at the same moment in bytes, counted as soon as it is announced and until it has been
+    /// worked on. Above it a session waits for its turn within `phi`, and is then told that the server is busy. Messages of
+    /// at most 4 KiB are not counted.
+    pub phi_in_flight: usize,
+    /// What of it may be of one IPv4 address or one IPv6 /64; above it such a session is told at once.
+    pub phi_in_flight_per_address: usize,
     /// Wire version 1, many documents: from the first of a stream to the message that ends it. Without it a client that is
     /// never quite too slow would keep its place for ever.
     pub stream: Duration,
@@ -81,6 +87,8 @@ impl Default for Limits {
             phi_first_byte: Duration::from_secs(10),
             phi: Duration::from_secs(30),
             phi_bytes: MAX_PHI_BYTES,
+            phi_in_flight: 256 * 1024 * 1024,
+            phi_in_flight_per_address: 64 * 1024 * 1024,
             stream: Duration::from_secs(3600),
             stream_bytes: 1024 * 1024 * 1024,
             part_result_bytes: MAX_PART_RESULT_BYTES,

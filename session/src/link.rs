@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
-use crate::metered::Metered;
+use crate::metered::{Metered, Stopped};
+use crate::server::Reserved;
 
 /// Why a message did not come or go. Foreign text in it is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,9 @@ pub enum LinkError {
         /// What the other end has answered.
         got: &'static str,
     },
+    /// Others have sent so much that there is no room for what the peer sends.
+    #[error("no room for what it sends: others have sent too much at the same moment")]
+    NoRoom,
     /// The peer broke the websocket protocol or TLS.
     #[error("the other end broke the protocol: {0}")]
     Protocol(String),
@@ -86,13 +90,14 @@ impl LinkError {
             Self::Timeout { .. } => Close::TooSlow,
             Self::WrongType { .. } | Self::Malformed { .. } | Self::Protocol(_) => Close::Type,
             Self::Mutual { .. } => Close::Refused,
+            Self::NoRoom => Close::Busy,
             Self::Closed { .. } | Self::Ended => Close::Done,
         }
     }
 }
 
 /// Why a message was not sent to its end.
-enum Stopped {
+enum Unsent {
     Link(LinkError),
     Broken(tungstenite::Error),
 }
@@ -155,6 +160,8 @@ pub(crate) struct Link<S> {
     websocket: Box<WebSocketStream<Metered<S>>>,
     max_message: usize,
     close_within: Duration,
+    /// The room that the last message takes, which its receiver may still hold.
+    last: Option<Reserved>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
@@ -163,7 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         max_message: usize,
         close_within: Duration,
     ) -> Self {
-        Self { websocket: Box::new(websocket), max_message, close_within }
+        Self { websocket: Box::new(websocket), max_message, close_within, last: None }
     }
 
     pub(crate) async fn send(&mut self, message: Message, deadline: Deadline) -> Result<(), LinkError> {
@@ -185,22 +192,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let mut message = Some(message);
         let sending = poll_fn(|cx| {
             if message.is_some() {
-                ready!(websocket.poll_ready_unpin(cx)).map_err(Stopped::Broken)?;
+                ready!(websocket.poll_ready_unpin(cx)).map_err(Unsent::Broken)?;
                 if let Some(message) = message.take() {
-                    websocket.start_send_unpin(message).map_err(Stopped::Broken)?;
+                    websocket.start_send_unpin(message).map_err(Unsent::Broken)?;
                 }
             }
-            let sent = websocket.poll_flush_unpin(cx).map_err(Stopped::Broken)?;
+            let sent = websocket.poll_flush_unpin(cx).map_err(Unsent::Broken)?;
             if sent.is_ready() {
                 return Poll::Ready(Ok(()));
             }
             for _ in 0..CONTROL_FRAMES_IN_A_ROW {
                 match ready!(websocket.poll_next_unpin(cx)) {
-                    None => return Poll::Ready(Err(Stopped::Link(LinkError::Ended))),
-                    Some(Err(error)) => return Poll::Ready(Err(Stopped::Broken(error))),
-                    Some(Ok(Message::Close(frame))) => return Poll::Ready(Err(Stopped::Link(closed(frame)))),
+                    None => return Poll::Ready(Err(Unsent::Link(LinkError::Ended))),
+                    Some(Err(error)) => return Poll::Ready(Err(Unsent::Broken(error))),
+                    Some(Ok(Message::Close(frame))) => return Poll::Ready(Err(Unsent::Link(closed(frame)))),
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                    Some(Ok(message)) => hear(message).map_err(Stopped::Link)?,
+                    Some(Ok(message)) => hear(message).map_err(Unsent::Link)?,
                 }
             }
             // There may be more; first the clock is looked at.
@@ -210,8 +217,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         match timeout_at(deadline.at, sending).await {
             Err(_) => Err(deadline.missed()),
             Ok(Ok(())) => Ok(()),
-            Ok(Err(Stopped::Link(error))) => Err(error),
-            Ok(Err(Stopped::Broken(error))) => {
+            Ok(Err(Unsent::Link(error))) => Err(error),
+            Ok(Err(Unsent::Broken(error))) => {
                 let error = self.explain(error);
                 // What the peer has said before it left explains more than a send that failed.
                 Err(self.last_word().await.unwrap_or(error))
@@ -244,10 +251,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         limit: usize,
         deadline: Deadline,
     ) -> Result<Message, LinkError> {
-        self.websocket.get_mut().read_at_most(limit.saturating_mul(2).saturating_add(SMALL_TALK));
+        let stream = self.websocket.get_mut();
+        stream.read_at_most(limit.saturating_mul(2).saturating_add(SMALL_TALK));
+        stream.limit_message(limit);
         let received = self.receive(deadline).await;
-        let cut_off = self.websocket.get_ref().is_exhausted();
-        self.websocket.get_mut().read_without_limit();
+        let stream = self.websocket.get_mut();
+        let cut_off = stream.is_exhausted() || stream.stopped() == Some(Stopped::TooLarge);
+        stream.read_without_limit();
+        if received.is_ok() {
+            stream.limit_message(self.max_message);
+        }
         match received {
             Ok(message) if message.len() <= limit => Ok(message),
             Ok(_) => Err(LinkError::TooLarge { limit }),
@@ -262,6 +275,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         first_byte: Deadline,
         whole: Deadline,
     ) -> Result<Message, LinkError> {
+        if self.websocket.get_ref().stopped() == Some(Stopped::TooLarge) {
+            return Err(LinkError::TooLarge { limit: self.max_message });
+        }
         let before = self.websocket.get_ref().read;
         let mut control_bytes = 0;
         let mut deadline = first_byte;
@@ -276,7 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                     deadline = whole;
                     continue;
                 }
-                return Err(deadline.missed());
+                let waits_for_room = self.websocket.get_ref().stopped() == Some(Stopped::NoRoom);
+                return Err(if waits_for_room { LinkError::NoRoom } else { deadline.missed() });
             };
             match next {
                 None => return Err(LinkError::Ended),
@@ -286,9 +303,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
                     control_bytes += 6 + payload.len() as u64;
                 }
-                Some(Ok(message)) => return Ok(message),
+                Some(Ok(message)) => {
+                    self.last = self.websocket.get_mut().taken();
+                    return Ok(message);
+                }
             }
         }
+    }
+
+    /// The last message that was received is here no more: the room that it took is for others.
+    pub(crate) fn give_room_back(&mut self) {
+        self.last = None;
     }
 
     /// Whether the peer has closed, or spoken out of turn, as far as this machine has heard of it. Does not
@@ -317,12 +342,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         let _ = timeout_at(deadline.at, async {
             // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
             let websocket = &mut *self.websocket;
+            websocket.get_mut().stop_waiting();
             let _ = websocket.close(Some(close.frame())).await;
             let _ = websocket.flush().await;
             while let Some(Ok(_)) = self.websocket.next().await {}
             // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
             // close frame: end our direction, then read the rest away.
             let stream = self.websocket.get_mut();
+            stream.unwatched();
             let _ = stream.shutdown().await;
             let mut waste = [0; 4096];
             while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
@@ -332,6 +359,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     fn explain(&self, error: tungstenite::Error) -> LinkError {
         use tungstenite::Error;
+        match self.websocket.get_ref().stopped() {
+            Some(Stopped::TooLarge) => return LinkError::TooLarge { limit: self.max_message },
+            Some(Stopped::NoRoom) => return LinkError::NoRoom,
+            None => {}
+        }
         match error {
             Error::ConnectionClosed | Error::AlreadyClosed => LinkError::Ended,
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => LinkError::Ended,

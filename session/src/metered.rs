@@ -1,13 +1,17 @@
-//! The stream under a websocket, which counts what a peer sends.
+//! The stream under a websocket: counts what a peer sends, and looks at the head of each frame before the websocket does,
+//! which makes room for whatever a head announces.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use zeroize::{Zeroize, Zeroizing};
 
-use crate::server::Meter;
+use crate::frames::{Heads, MAX_CONTROL};
+use crate::server::{Meter, NoRoom, Reserved, Room};
 
 /// Counts the bytes that a peer has sent, so that "nothing yet" and "slowly" can be told apart, and stops reading where
 /// a stage has had enough.
@@ -19,16 +23,58 @@ pub(crate) struct Metered<S> {
     allowed: u64,
     /// Counts for others.
     meter: Option<Arc<Meter>>,
+    watch: Option<Watch>,
+}
+
+/// What a server knows of the frames that its client sends.
+#[derive(Debug)]
+struct Watch {
+    room: Room,
+    heads: Heads,
+    /// Longest message at this stage in bytes.
+    limit: u64,
+    /// Messages whose first frame has been announced, and which nobody has taken out of the websocket yet.
+    announced: VecDeque<Reserved>,
+    /// What has been read and is not passed on before there is room for what it announces.
+    held: Zeroizing<Vec<u8>>,
+    /// Whether it is that room which is lacking.
+    waiting: bool,
+    stopped: Option<Stopped>,
+}
+
+/// Why nothing is passed on any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// A message is too long for its stage.
+    TooLarge,
+    /// There is no room for it.
+    NoRoom,
 }
 
 impl<S> Metered<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: 0, allowed: u64::MAX, meter: None }
+        Self { stream, read: 0, allowed: u64::MAX, meter: None, watch: None }
     }
 
     /// Counts what comes and goes there too.
     pub(crate) fn counted_by(self, meter: Arc<Meter>) -> Self {
         Self { meter: Some(meter), ..self }
+    }
+
+    /// Looks at every frame from now on: none is passed on that announces a message of more than `limit`, or for which
+    /// there is no room. `early` has been read already, and comes first.
+    pub(crate) fn watched(self, room: Room, limit: usize, early: &[u8]) -> Self {
+        let mut watch = Watch {
+            room,
+            heads: Heads::default(),
+            limit: limit as u64,
+            announced: VecDeque::new(),
+            held: Zeroizing::new(early.to_vec()),
+            waiting: false,
+            stopped: None,
+        };
+        watch.look(early);
+        Self { watch: Some(watch), read: self.read.saturating_add(early.len() as u64), ..self }
     }
 
     /// Reads so many bytes more and then fails.
@@ -44,6 +90,98 @@ impl<S> Metered<S> {
     pub(crate) fn is_exhausted(&self) -> bool {
         self.read >= self.allowed
     }
+
+    /// Longest message that is due now, in bytes. The beginning of it may have come already.
+    pub(crate) fn limit_message(&mut self, limit: usize) {
+        if let Some(watch) = &mut self.watch {
+            watch.limit = limit as u64;
+            watch.measure();
+        }
+    }
+
+    /// Why it has stopped, if it has; [`Stopped::NoRoom`] also while it waits for room.
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        let watch = self.watch.as_ref()?;
+        watch.stopped.or(watch.waiting.then_some(Stopped::NoRoom))
+    }
+
+    /// The websocket has given out a message: what it takes is the taker's to give back.
+    pub(crate) fn taken(&mut self) -> Option<Reserved> {
+        let watch = self.watch.as_mut()?;
+        let taken = watch.announced.pop_front();
+        watch.measure();
+        taken
+    }
+
+    /// Passes nothing on any more that waits for room.
+    pub(crate) fn stop_waiting(&mut self) {
+        if let Some(watch) = self.watch.as_mut().filter(|watch| watch.waiting) {
+            watch.stopped = Some(Stopped::NoRoom);
+        }
+    }
+
+    /// Reads whatever comes from now on, to be thrown away.
+    pub(crate) fn unwatched(&mut self) {
+        self.watch = None;
+        self.read_without_limit();
+    }
+}
+
+impl Watch {
+    /// Takes note of the heads in bytes that have just come.
+    fn look(&mut self, mut bytes: &[u8]) {
+        while let Some(head) = self.heads.next(&mut bytes) {
+            if head.is_control {
+                // Refused by the websocket too, but only once it has made room for all of it.
+                if head.length > MAX_CONTROL {
+                    self.stopped = Some(Stopped::TooLarge);
+                }
+                continue;
+            }
+            // A continuation of nothing is the websocket's to refuse: here it is a message.
+            if !head.is_continuation || self.announced.is_empty() {
+                self.announced.push_back(Reserved::default());
+            }
+            if let Some(message) = self.announced.back_mut() {
+                message.announce(head.length);
+            }
+        }
+        self.measure();
+    }
+
+    /// Stops at a message that is too long. Those behind the one that is due are measured in their turn.
+    fn measure(&mut self) {
+        if self.announced.front().is_some_and(|message| message.announced() > self.limit) {
+            self.stopped = Some(Stopped::TooLarge);
+        }
+    }
+
+    /// Waits until there is room for every message that has been announced.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stopped.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
+        for message in &mut self.announced {
+            let reserved = self.room.poll_reserve(cx, message);
+            self.waiting = reserved.is_pending();
+            if let Err(NoRoom) = ready!(reserved) {
+                self.stopped = Some(Stopped::NoRoom);
+                return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Passes on what was held.
+    fn pass_on(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = buffer.remaining().min(self.held.len());
+        buffer.put_slice(self.held.get(..count).unwrap_or_default());
+        if count == self.held.len() {
+            self.held.zeroize();
+        } else {
+            self.held.drain(..count);
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
@@ -55,14 +193,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         if self.is_exhausted() {
             return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
         }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let read = buffer.filled().len().saturating_sub(before);
-        self.read += read as u64;
-        if let Some(meter) = &self.meter {
-            meter.received(read);
+        if let Some(watch) = &mut self.watch {
+            ready!(watch.poll_room(cx))?;
+            if !watch.held.is_empty() {
+                watch.pass_on(buffer);
+                return Poll::Ready(Ok(()));
+            }
         }
-        polled
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        self.read += new.len() as u64;
+        if let Some(meter) = &self.meter {
+            meter.received(new.len());
+        }
+        let Some(watch) = &mut self.watch else { return Poll::Ready(Ok(())) };
+        watch.look(new);
+        let room = watch.poll_room(cx);
+        if room.is_pending() {
+            watch.held.extend_from_slice(new);
+        }
+        if !matches!(room, Poll::Ready(Ok(()))) {
+            buffer.set_filled(before);
+        }
+        room
     }
 }
 

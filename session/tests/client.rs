@@ -13,7 +13,9 @@ use serde_json::json;
 use session::client::{AnswerError, Approved, Connected, DEFAULT_PORT, ReleaseError};
 use session::{ConnectError, ConnectOptions, Endpoint, Limits, LinkError, Wire, connect};
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -225,6 +227,22 @@ async fn no_traffic_extends_the_wait_for_the_result() {
         assert_eq!(error, Some(AnswerError::Link(LinkError::Timeout { waited: SHORT })), "{drip:?}");
         assert!((SHORT..SHORT * 8).contains(&began.elapsed()), "{drip:?}: {:?}", began.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_does_not_come_about_in_time_is_given_up() {
+    // Nobody accepts, and the kernel's queue is full: who comes now hears nothing (listen(2)).
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(queued) = timeout(SHORT, TcpStream::connect(address)).await {
+        queue.push(queued.unwrap());
+    }
+    let limits = Limits { connect: SHORT, ..Limits::default() };
+    let error = connect(&address.to_string().parse().unwrap(), &version_0(&limits)).await.err();
+    assert_eq!(error.unwrap().to_string(), format!("nobody answered within {SHORT:?}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

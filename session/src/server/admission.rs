@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::room::{Room, Rooms};
 use crate::limits::Limits;
 
 /// Handshakes under way with clients for whom there is no room, only to tell them so. Above it they are dropped.
@@ -21,6 +22,7 @@ pub(super) struct Admission {
     connections_by_address: PerAddress,
     handshakes_by_address: PerAddress,
     waiting_by_address: PerAddress,
+    rooms: Rooms,
 }
 
 /// Room for one connection, or one place to wait for a token; given back on drop.
@@ -40,7 +42,13 @@ impl Admission {
             connections_by_address: PerAddress::new(limits.connections_per_address),
             handshakes_by_address: PerAddress::new(limits.handshakes_per_address),
             waiting_by_address: PerAddress::new(limits.waiting_per_address),
+            rooms: Rooms::new(limits),
         }
+    }
+
+    /// The way of a connection from `peer` to the room for what it sends.
+    pub(super) fn room(&self, peer: IpAddr) -> Room {
+        self.rooms.of(peer)
     }
 
     /// Room for one more connection from `peer`; `None`: full.
@@ -65,33 +73,41 @@ fn seat(of_all: &Arc<Semaphore>, by_address: &PerAddress, peer: IpAddr) -> Optio
     Some(Seat { _of_all: of_all, _of_address: of_address })
 }
 
-/// How many of something each address has, up to a limit. Nothing is kept of addresses that have none.
-struct PerAddress {
+/// How much of something each address has, up to a limit. Nothing is kept of addresses that have none.
+#[derive(Clone, Debug)]
+pub(super) struct PerAddress {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
     limit: usize,
 }
 
-/// One of the share of an address, given back on drop.
+/// Some of the share of an address, given back on drop.
+#[derive(Debug)]
 pub(super) struct AddressSeat {
     address: IpAddr,
+    amount: usize,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl PerAddress {
-    fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self { counts: Arc::default(), limit }
     }
 
     fn take(&self, peer: IpAddr) -> Option<AddressSeat> {
+        self.take_some(peer, 1)
+    }
+
+    /// So much of it; `None`: more than is left of this address' share.
+    pub(super) fn take_some(&self, peer: IpAddr, amount: usize) -> Option<AddressSeat> {
         let address = network(peer);
         // A count is whole whatever panicked while it was held.
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.get(&address).copied().unwrap_or(0);
-        if count >= self.limit {
+        if amount > self.limit.saturating_sub(count) {
             return None;
         }
-        counts.insert(address, count + 1);
-        Some(AddressSeat { address, counts: Arc::clone(&self.counts) })
+        counts.insert(address, count.saturating_add(amount));
+        Some(AddressSeat { address, amount, counts: Arc::clone(&self.counts) })
     }
 }
 
@@ -99,7 +115,7 @@ impl Drop for AddressSeat {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         match counts.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(count) if *count > self.amount => *count -= self.amount,
             _ => {
                 counts.remove(&self.address);
             }

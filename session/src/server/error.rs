@@ -126,6 +126,8 @@ pub enum Outcome {
     ClientRefused,
     /// The client's message was refused.
     PhiInvalid,
+    /// There was no room for what the client sent.
+    NoRoom,
     /// The client was too slow, broke the protocol, or left.
     Lost,
     /// The server ended it.
@@ -134,12 +136,13 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Answered,
         Self::NoToken,
         Self::Refused,
         Self::ClientRefused,
         Self::PhiInvalid,
+        Self::NoRoom,
         Self::Lost,
         Self::Draining,
     ];
@@ -152,6 +155,7 @@ impl Outcome {
             Self::Refused => "refused",
             Self::ClientRefused => "client-refused",
             Self::PhiInvalid => "phi-invalid",
+            Self::NoRoom => "no-room",
             Self::Lost => "lost",
             Self::Draining => "draining",
         }
@@ -165,6 +169,7 @@ impl SessionError {
             Self::Token(_) => Outcome::NoToken,
             Self::Refused => Outcome::Refused,
             Self::ClientAttestationRequired | Self::ClientRefused(_) => Outcome::ClientRefused,
+            Self::Link(LinkError::NoRoom) => Outcome::NoRoom,
             Self::Hello(_) | Self::Link(_) | Self::Receipt(_) => Outcome::Lost,
             Self::PhiInvalid(_) | Self::ReplyTooLarge { .. } | Self::StreamTooLong { .. } => {
                 Outcome::PhiInvalid

@@ -12,6 +12,7 @@ mod lines;
 mod observer;
 mod receipts;
 mod responder;
+mod room;
 mod stages;
 mod streamed;
 mod upgrade;
@@ -51,6 +52,7 @@ use admission::{AddressSeat, Admission, Seat};
 use health::{Health, WhileServing};
 use lines::Lines;
 pub(crate) use observer::Meter;
+pub(crate) use room::{NoRoom, Reserved, Room};
 use observer::{Nobody, Stopwatch, Watched};
 use upgrade::{Gate, Upgrade};
 
@@ -254,6 +256,7 @@ impl<W: Workload> Server<W> {
             place: || serving.admission.place(peer),
             health: || Health { readiness: &*self.readiness, draining: draining() },
             meter,
+            room: serving.admission.room(peer),
         };
         upgrade::upgrade(tls, gate, &keys.receipts, &self.limits).await
     }

@@ -134,6 +134,7 @@ impl Responder {
         about: About,
         now: UnixTime,
     ) -> Result<(), SessionError> {
+        self.link.give_room_back();
         let text = match answered {
             Ok(reply) => reply.into_text(),
             Err(reason) => {

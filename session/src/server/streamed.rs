@@ -68,6 +68,7 @@ impl PartResponder {
         closing: &CancellationToken,
     ) -> Result<Answered, SessionError> {
         let Self(mut stream) = self;
+        stream.link.give_room_back();
         let text = match answered {
             Ok(reply) => reply.into_text(),
             Err(reason) => {

@@ -27,6 +27,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::admission::Seat;
 use super::health::{Checked, Health};
 use super::observer::Meter;
+use super::room::Room;
 use super::stages::{Binding, Connected};
 use crate::client::PATH;
 use crate::identity::ReceiptKey;
@@ -64,6 +65,8 @@ pub(super) struct Gate<P, H> {
     pub(super) health: H,
     /// Counts the bytes of the websocket.
     pub(super) meter: Arc<Meter>,
+    /// Room for what comes over it.
+    pub(super) room: Room,
 }
 
 /// A version that was agreed on, and the permit that it takes.
@@ -126,9 +129,8 @@ pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
         _ => limits.phi_bytes.saturating_add(COMMITMENT_KEY_BYTES).max(limits.attestation_bytes),
     };
     let config = websocket_config(READ_BUFFER, largest);
-    let stream = Metered::new(stream).counted_by(Arc::clone(&gate.meter));
-    let websocket =
-        WebSocketStream::from_partially_read(stream, read_buf.to_vec(), Role::Server, Some(config)).await;
+    let stream = Metered::new(stream).counted_by(gate.meter).watched(gate.room, largest, &read_buf);
+    let websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let link = Link::new(websocket, largest, limits.close);
     Ok(Upgrade::Session { connected: Box::new(Connected::new(link, binding, limits.clone())), waiting })
 }

@@ -86,6 +86,11 @@ impl Client1 {
     /// Sends PHI; gives the result as it came, and the receipt, whose signature and digests must be right.
     pub async fn ask(&mut self, phi: &str, attestation: &Value) -> (String, Value) {
         self.send(Self::message(phi.as_bytes())).await;
+        self.answered(phi, attestation).await
+    }
+
+    /// The answer to this PHI.
+    pub async fn answered(&mut self, phi: &str, attestation: &Value) -> (String, Value) {
         let (result, receipt) = (self.text().await, self.text().await);
         let signed: Value = serde_json::from_str(&receipt).unwrap();
         let text = signed["receipt"].as_str().unwrap();
