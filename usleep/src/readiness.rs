@@ -1,6 +1,6 @@
 //! Whether clients should be sent here: only while tokens are to be had.
 //!
-//! A token that a session got says so; where none has come for [`FRESH`], USleep asks for one of its own. So an idle
+//! A token that a session got says so; where none has come for a minute, USleep asks for one of its own. So an idle
 //! server behind a balancer knows when the launcher is back, and cannot stay out for want of sessions. Its own requests go
 //! through the same desk, within the same rate.
 

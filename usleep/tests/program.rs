@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 /// Longer than any of these takes; only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 14] = [
     "USLEEP_LISTEN",
     "USLEEP_SOCKET",
     "USLEEP_AUDIENCE",
@@ -26,6 +26,10 @@ const VARIABLES: [&str; 10] = [
     "USLEEP_MAX_CONNECTIONS_PER_ADDRESS",
     "USLEEP_MAX_SESSIONS_WAITING",
     "USLEEP_PHI_FIRST_BYTE_DEADLINE",
+    "USLEEP_METRICS_LISTEN",
+    "USLEEP_METRICS_LOG_INTERVAL",
+    "USLEEP_IDENTITY_LIFETIME",
+    "USLEEP_ROOT",
 ];
 
 async fn ran(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
@@ -91,6 +95,21 @@ async fn arguments_that_cannot_be_used_are_named_and_exit_2() {
         ("--log-level", "loud", "USLEEP_LOG", "wanted off, error, warn, info, debug or trace"),
         ("--drain", "25h", "USLEEP_DRAIN", "wanted a duration such as 500ms or 10s"),
         ("--max-sessions-waiting", "0", "USLEEP_MAX_SESSIONS_WAITING", "wanted a whole number from 1"),
+        ("--metrics-listen", "localhost:9464", "USLEEP_METRICS_LISTEN", "wanted a port, such as 9464"),
+        (
+            "--metrics-listen",
+            "192.0.2.1:1",
+            "USLEEP_METRICS_LISTEN",
+            "cannot listen on 192.0.2.1:1 for metrics",
+        ),
+        (
+            "--metrics-log-interval",
+            "1",
+            "USLEEP_METRICS_LOG_INTERVAL",
+            "wanted a duration such as 500ms or 10s",
+        ),
+        ("--identity-lifetime", "999ms", "USLEEP_IDENTITY_LIFETIME", "wanted a duration from 1s to 24h"),
+        ("--root", "/nowhere/root.pem", "USLEEP_ROOT", "root certificate /nowhere/root.pem: "),
     ];
     for (flag, value, variable, wanted) in rows {
         let listen = if flag == "--listen" { &[][..] } else { &["--listen", "127.0.0.1:0"] };
