@@ -104,7 +104,7 @@ impl Scene {
             Self::LauncherKilled => launcher_killed(stand).await,
             Self::Network => network(stand).await,
             Self::Relay => relay(stand).await,
-            Self::SlowPeers => slow_peers(stand).await,
+            Self::SlowPeers => slow_peers(stand, stand.scale.slow_peers).await,
             Self::Descriptors => descriptors(stand).await,
             Self::UsleepKilled => usleep_killed(stand).await,
             Self::UwearKilled => uwear_killed(stand).await,
@@ -116,7 +116,8 @@ impl Scene {
     }
 }
 
-async fn calm(stand: &Stand, sessions: usize) -> Account {
+/// So many sessions while nothing happens.
+pub async fn calm(stand: &Stand, sessions: usize) -> Account {
     let mut account = crowd(&stand.owners, stand.usleep.address, sessions, stand.scale.at_once).await;
     account.only("answered", |end| *end == End::Answered);
     account
@@ -215,13 +216,19 @@ async fn relay(stand: &mut Stand) -> Account {
     account
 }
 
-async fn slow_peers(stand: &mut Stand) -> Account {
-    let peers = Peers::come(stand.usleep.address, stand.scale.slow_peers).await;
+/// More at the same time than ever later, so that what the allocator then keeps for good is there before anything is
+/// compared: what grows after it grows from round to round.
+pub async fn high_tide(stand: &mut Stand) -> Account {
+    slow_peers(stand, stand.scale.slow_peers * 3 / 2).await
+}
+
+async fn slow_peers(stand: &mut Stand, count: usize) -> Account {
+    let peers = Peers::come(stand.usleep.address, count).await;
     let scale = stand.scale;
     let mut account = crowd(&stand.owners, stand.usleep.address, scale.beside_them, scale.at_once).await;
     account.only("answered", |end| *end == End::Answered);
     // Those who have a token may take 30 s; the others have less.
-    let least = scale.slow_peers / 8;
+    let least = count / 8;
     account.check(peers.there() >= least, format_args!("only {} slow peers were there", peers.there()));
     peers.leave().await;
     account
