@@ -3,7 +3,7 @@
 use attestation::{Phi, Token};
 use session::Workload;
 use session::server::{About, DocumentStream, PhiInvalid, Reply};
-use sleep::{Analysis, Night, Nights, RuleSet};
+use sleep::{Analysis, Night, Nights, NightsError, RuleSet};
 use zeroize::Zeroizing;
 
 use crate::report;
@@ -83,7 +83,7 @@ impl DocumentStream for NightAfterNight {
         if let Some(walkthrough) = &self.walkthrough {
             walkthrough.received(phi);
         }
-        let results = self.nights.push(phi.expose()).map_err(invalid)?;
+        let results = self.nights.push(phi.expose()).map_err(no_night)?;
         #[cfg(feature = "walkthrough")]
         if let Some(walkthrough) = &self.walkthrough {
             walkthrough.analysed(&results.to_text());
@@ -92,7 +92,7 @@ impl DocumentStream for NightAfterNight {
     }
 
     fn finish(self: Box<Self>) -> Result<Reply, PhiInvalid> {
-        let summary = self.nights.finish().map_err(invalid)?;
+        let summary = self.nights.finish().map_err(no_night)?;
         #[cfg(feature = "walkthrough")]
         if let Some(walkthrough) = &self.walkthrough {
             walkthrough.analysed(&summary.to_text());
@@ -101,7 +101,16 @@ impl DocumentStream for NightAfterNight {
     }
 }
 
-/// The reason is one of our own texts: it goes to the log and names lines and fields, not values.
+/// Without the number of the line: how many nights there are is the client's own matter, and this goes to the log.
+fn no_night(error: NightsError) -> PhiInvalid {
+    let text = error.to_string();
+    match text.split_once(": ") {
+        Some((line, reason)) if line.starts_with("line ") => PhiInvalid(reason.to_owned()),
+        _ => PhiInvalid(text),
+    }
+}
+
+/// The reason is one of our own texts: it goes to the log and names fields, not values.
 fn invalid(error: impl std::error::Error) -> PhiInvalid {
     PhiInvalid(error.to_string())
 }

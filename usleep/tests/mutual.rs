@@ -186,7 +186,11 @@ async fn what_comes_instead_of_a_proof_is_told_a_code_and_one_word_and_no_phi_is
 
 #[tokio::test]
 async fn version_0_has_no_way_to_prove_a_client_and_is_refused_where_that_is_required() {
-    let server = server(Limits::default(), ClientAttestation::Required(judge())).await;
+    // Whichever is said last.
+    let configure = |server: session::Server<_>| {
+        server.with_client_attestation(ClientAttestation::Required(judge())).with_wire(session::Wire::Auto)
+    };
+    let server = TestServer::configured(Limits::default(), |mock| mock, PATIENCE, configure).await;
     let request = "GET /connection HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let mut tls = common::dial(server.address).await;

@@ -110,18 +110,18 @@ fn rows() -> Vec<Row> {
         row("a number with a fraction", vec![end(&json!(1.0))], wrong_type, "malformed message"),
         row("no line feed", more(PHI.to_owned()), invalid, "wanted a line feed at the end of each message"),
         row("nothing", more(String::new()), invalid, "wanted a line feed at the end of each message"),
-        row("an empty line", more("\n".to_owned()), invalid, "line 2: empty"),
+        row("an empty line", more("\n".to_owned()), invalid, "PHI cannot be used: empty, wanted one night"),
         row(
             "another person",
             more(nights(1).replace("Canary", "C.")),
             invalid,
-            "line 2: name: not that of line 1",
+            "PHI cannot be used: name: not that of line 1",
         ),
         row(
             "a line over the limit",
             more(" ".repeat(4097) + "\n"),
             invalid,
-            "line 2: too long, wanted at most 4096 bytes",
+            "PHI cannot be used: too long, wanted at most 4096 bytes",
         ),
         Row {
             limits: Limits { stream_bytes: 3 * one - 1, ..Limits::default() },

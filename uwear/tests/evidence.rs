@@ -129,7 +129,12 @@ async fn with_the_key_evidence_is_about_these_data_and_no_others() {
     keep(&owner).await;
     owner.file("other.json", PHI.replace("29", "30"));
     owner.file("other-result.json", "{}");
-    let rows: [(&[&str], i32, &[&str]); 5] = [
+    // As an editor leaves it: a night is sent without the line feeds at the end of its file.
+    owner.file("edited.json", format!("{PHI}\n"));
+    owner.file("edited-other.json", format!("{}\n", PHI.replace("29", "30")));
+    let rows: [(&[&str], i32, &[&str]); 7] = [
+        (&["--phi", "edited.json"], 0, &[]),
+        (&["--phi", "edited-other.json"], 4, &["phi"]),
         (&["--phi", "phi.json", "--result", "result.json"], 0, &[]),
         (&["--phi", "phi.json"], 0, &[]),
         (&["--result", "result.json"], 0, &[]),

@@ -41,6 +41,7 @@ pub use error::{ClientRefusal, NoToken, Outcome, SessionError};
 pub use health::Readiness;
 pub use observer::{ConnectionEnd, Observer, Stage, TRAFFIC_UNIT, Traffic};
 pub use responder::{Admitted, Received, Responder};
+pub use room::Load;
 pub use stages::{AnyClient, Attested, Attester, Connected};
 pub use streamed::{Answered, Next, PartResponder, StreamEnd};
 pub use workload::{About, DocumentStream, PhiInvalid, Reply, Workload};
@@ -52,8 +53,8 @@ use admission::{AddressSeat, Admission, Seat};
 use health::{Health, WhileServing};
 use lines::Lines;
 pub(crate) use observer::Meter;
-pub(crate) use room::{NoRoom, Reserved, Room};
 use observer::{Nobody, Stopwatch, Watched};
+pub(crate) use room::{NoRoom, Reserved, Room};
 use upgrade::{Gate, Upgrade};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
@@ -131,18 +132,27 @@ impl<W: Workload> Server<W> {
     }
 
     /// Asks clients to prove themselves, which wire version 1 alone lets them do: where it is required, version 0 is
-    /// answered with HTTP 400 from now on.
+    /// answered with HTTP 400, whatever [`Server::with_wire`] is given.
     #[must_use]
     pub fn with_client_attestation(self, clients: ClientAttestation) -> Self {
-        let wire = if matches!(clients, ClientAttestation::Required(_)) { Wire::V1 } else { self.wire };
-        Self { wire, attester: Attester { clients, ..self.attester }, ..self }
+        Self { attester: Attester { clients, ..self.attester }, ..self }
+    }
+
+    /// The versions that are spoken.
+    fn wire(&self) -> Wire {
+        match self.attester.clients {
+            ClientAttestation::Required(_) => Wire::V1,
+            _ => self.wire,
+        }
     }
 
     /// Serves until `shutdown` is cancelled, then stops accepting, lets sessions under way go on for `drain`, closes
     /// what is left with 1001 and returns.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken, drain: Duration) {
+        let admission = Admission::new(&self.limits);
+        self.attester.observer.serving(admission.load());
         let serving = Arc::new(Serving {
-            admission: Admission::new(&self.limits),
+            admission,
             lines: Lines::default(),
             shutdown,
             closing: CancellationToken::new(),
@@ -251,7 +261,7 @@ impl<W: Workload> Server<W> {
         let tls = wiping_stacks(keys.tls.accept(tcp)).await?;
         let draining = || serving.shutdown.is_cancelled();
         let gate = Gate {
-            wire: self.wire,
+            wire: self.wire(),
             seated,
             place: || serving.admission.place(peer),
             health: || Health { readiness: &*self.readiness, draining: draining() },

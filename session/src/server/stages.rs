@@ -111,6 +111,11 @@ async fn attest_0(
     attester: &Attester,
     closing: &CancellationToken,
 ) -> Result<(Attested, Arc<Token>), SessionError> {
+    // The upgrade turns version 0 away where clients have to prove themselves. Should it ever let one in, it ends here.
+    if matches!(attester.clients, ClientAttestation::Required(_)) {
+        let close = Close::ClientAttestationRequired;
+        return Err(end(link, close, SessionError::ClientAttestationRequired).await);
+    }
     let asked = async {
         let request = TokenRequest::pki(attester.audience.as_str(), nonce.as_str())?;
         Ok(attester.desk.token(request).await?)

@@ -150,10 +150,18 @@ fn session(file: &Path, verifier: &Verifier, at_hand: Option<&AtHand>) -> Result
         None => evidence.verify(verifier, now),
         Some(AtHand { phi, result }) => {
             let key = folder::key_beside(file)?;
-            let (phi, result) = (phi.as_deref(), result.as_deref());
-            let contents =
-                Contents { key: &key, phi: phi.map(Vec::as_slice), result: result.map(Vec::as_slice) };
-            evidence.verify_with_contents(verifier, now, &contents)
+            let (phi, result) = (phi.as_deref().map(Vec::as_slice), result.as_deref().map(Vec::as_slice));
+            let with =
+                |phi| evidence.verify_with_contents(verifier, now, &Contents { key: &key, phi, result });
+            // A file may end with line feeds that a single night is sent without.
+            let as_it_is = with(phi);
+            let as_sent = phi.map(load::without_line_feeds).filter(|sent| Some(*sent) != phi);
+            match as_sent {
+                Some(sent) if !as_it_is.valid() => {
+                    Some(with(Some(sent))).filter(EvidenceReport::valid).unwrap_or(as_it_is)
+                }
+                _ => as_it_is,
+            }
         }
     };
     Ok(Session::of(file, &evidence, &report))

@@ -104,7 +104,7 @@ pub(crate) fn run(arguments: &ReleaseArguments) -> Result<Exit, Failure> {
     match ended {
         Err(failure)
             if matches!(failure.exit, Exit::NotProven | Exit::NotAcceptable)
-                && !release.report.checks.is_empty() =>
+                && !release.report.failures().is_empty() =>
         {
             Ok(failure.exit)
         }
@@ -134,7 +134,11 @@ impl Release {
         let mut backoff = FIRST_PAUSE;
         loop {
             let failure = match self.run().await {
-                Err(failure) if failure.exit == Exit::NotReached && self.data.is_there() => failure,
+                Err(failure)
+                    if failure.exit == Exit::NotReached && (self.data.is_there() || self.kept.is_some()) =>
+                {
+                    failure
+                }
                 Err(failure) if failure.may_pass && self.kept.is_some() => failure,
                 other => return self.after_all(other),
             };
@@ -146,7 +150,9 @@ impl Release {
             if Instant::now() + pause >= end {
                 return self.after_all(Err(failure));
             }
-            self.start_over()?;
+            if let Err(failure) = self.start_over() {
+                return self.after_all(Err(failure));
+            }
             self.printer.line(format_args!("{}; trying again in {pause:.1?}", failure.what));
             tokio::time::sleep(pause).await;
             backoff = (backoff * 2).min(LONGEST_PAUSE);
