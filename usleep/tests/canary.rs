@@ -18,6 +18,7 @@ mod memory;
 #[path = "canary/owner.rs"]
 mod owner;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -27,6 +28,9 @@ use data::{NIGHT, WRONG_NIGHTS, of_the_night, of_the_result, texts_of_the_night}
 use memory::{Canary, Found, look, may_look};
 use mock_launcher::Pki;
 use owner::{BINARY, CONTINUED, LAST, Owner, TEXT, Wire};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// A running USleep, and how many of its sessions have ended.
@@ -39,14 +43,26 @@ struct Observed {
 }
 
 impl Observed {
-    async fn start(socket: &str) -> (Self, std::net::SocketAddr) {
+    async fn start(socket: &str) -> (Self, SocketAddr) {
         let flags =
             ["--listen", "127.0.0.1:0", "--socket", socket, "--log-format", "json", "--log-level", "trace"];
-        let mut program = Program::start(&flags);
+        let more = ["--tokens-per-second", "100", "--metrics-listen", "0", "--metrics-log-interval", "1s"];
+        let mut program = Program::start(&[&flags[..], &more].concat());
         let address = program.ready().await;
         let process = program.child.id().unwrap();
         let readable = may_look(process, "usleep");
         (Self { program, process, ended: 0, readable }, address)
+    }
+
+    /// What a scraper of its metrics is told.
+    async fn metrics(&mut self) -> Vec<u8> {
+        let line: Value = serde_json::from_str(&self.program.line("metrics are served").await).unwrap();
+        let mut tcp = TcpStream::connect(line["address"].as_str().unwrap()).await.unwrap();
+        tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut text = Vec::new();
+        tcp.read_to_end(&mut text).await.unwrap();
+        assert!(text.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&text));
+        text
     }
 
     /// Whether all of these are in its memory now.
@@ -65,6 +81,16 @@ impl Observed {
         // How it ended is written by the session itself: its last buffers are freed right afterwards.
         let mut looks = (0..20).map(|_| look(self.process, canaries));
         looks.find(Vec::is_empty).unwrap_or_else(|| look(self.process, canaries))
+    }
+
+    /// Ends it: nothing that it has ever said may tell of the data.
+    async fn tells_nothing(mut self, canaries: &[Canary]) {
+        assert_tells_nothing(&self.metrics().await, "its metrics", canaries);
+        self.program.logged("\"metrics\"", 1).await;
+        let ended = self.program.terminated().await;
+        assert_eq!(ended.code, Some(0));
+        assert_tells_nothing(ended.stdout.as_bytes(), "its standard output", canaries);
+        assert_tells_nothing(ended.stderr.as_bytes(), "its log", canaries);
     }
 }
 
@@ -130,11 +156,16 @@ async fn nothing_of_a_session_is_left_in_memory_or_written() {
         assert_eq!(usleep.left(&canaries).await, [], "after an owner who left in the middle");
     }
 
-    let ended = usleep.program.terminated().await;
-    assert_eq!(ended.code, Some(0));
-    for (of, written) in [("standard output", &ended.stdout), ("the log", &ended.stderr)] {
-        assert_tells_nothing(written.as_bytes(), of, &canaries);
-    }
+    let mut owner = Owner::connect(address, Wire::V1).await;
+    owner.send(LAST | BINARY, &owner.message(&format!("{NIGHT}\n{NIGHT}\n"))).await;
+    let (_, results) = owner.receive().await;
+    owner.send(LAST | TEXT, br#"{"end":true,"messages":1}"#).await;
+    let summary = owner.result().await;
+    assert_eq!(owner.closed().await, 1000);
+    canaries.extend([of_the_result(&results), of_the_result(&summary), owner.leave()].into_iter().flatten());
+    assert_eq!(usleep.left(&canaries).await, [], "after many nights");
+
+    usleep.tells_nothing(&canaries).await;
 }
 
 /// Both programs of this build; UWear is built if `cargo test` has not done it, as for one package alone.
@@ -198,6 +229,17 @@ impl Owners {
     fn file(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.folder.path().join(name)).unwrap()
     }
+
+    /// Neither what this call has written to the terminal nor what is left in files, the data itself apart.
+    fn tells_nothing(&self, ended: &Ended, canaries: &[Canary]) {
+        assert_tells_nothing(ended.stdout.as_bytes(), "UWear's report", canaries);
+        assert_tells_nothing(ended.stderr.as_bytes(), "UWear's standard error", canaries);
+        assert_tells_nothing(&self.file("audit.log"), "the audit log", canaries);
+        let Ok(evidence) = std::fs::read_dir(self.folder.path().join("evidence")) else { return };
+        for file in evidence.map(|file| file.unwrap().path()) {
+            assert_tells_nothing(&std::fs::read(&file).unwrap(), "the evidence", canaries);
+        }
+    }
 }
 
 #[tokio::test]
@@ -208,32 +250,35 @@ async fn nothing_is_left_when_uwear_releases_to_usleep() {
     let owner = Owners::new();
     let mut canaries = of_the_night();
 
-    for (result, format) in [("1.json", "text"), ("2.json", "json")] {
-        let ended = owner.release(&address, NIGHT, &["--result", result, "--format", format]).await;
+    let many = format!("{NIGHT}\n").repeat(100);
+    let rows: [(&str, &[&str]); 3] = [
+        (NIGHT, &["--wire", "0"]),
+        (NIGHT, &["--wire", "1", "--format", "json", "--evidence", "evidence"]),
+        (&many, &["--nights"]),
+    ];
+    for (night, more) in rows {
+        let more = [more, &["--result", "result.json", "--audit-log", "audit.log"]].concat();
+        let ended = owner.release(&address, night, &more).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
-        canaries.extend(of_the_result(&owner.file(result)));
+        let result = owner.file("result.json");
+        canaries.extend(of_the_result(&result));
         assert!(
-            canaries.iter().any(|canary| canary.is_in(&owner.file(result))),
-            "what is looked for can be found"
+            canaries.iter().any(|canary| canary.is_in(&result)),
+            "what is looked for is there to be found"
         );
-        assert_eq!(usleep.left(&canaries).await, [], "--format {format}");
-        assert_tells_nothing(ended.stdout.as_bytes(), "UWear's report", &canaries);
-        assert_tells_nothing(ended.stderr.as_bytes(), "UWear's standard error", &canaries);
+        std::fs::remove_file(owner.folder.path().join("result.json")).unwrap();
+        assert_eq!(usleep.left(&canaries).await, [], "{more:?}");
+        owner.tells_nothing(&ended, &canaries);
     }
 
     // Refused before anything is dialled.
     for (path, night) in WRONG_NIGHTS {
-        for format in ["text", "json"] {
-            let ended = owner.release(&address, &night(), &["--format", format]).await;
-            assert_eq!(ended.code, Some(2), "{ended:?}");
-            assert!(ended.stderr.contains(&format!(" {path}: ")), "{path}: {ended:?}");
-            assert_tells_nothing(ended.stdout.as_bytes(), path, &canaries);
-            assert_tells_nothing(ended.stderr.as_bytes(), path, &canaries);
-        }
+        let ended =
+            owner.release(&address, &night(), &["--format", "json", "--audit-log", "audit.log"]).await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains(&format!(" {path}: ")), "{path}: {ended:?}");
+        owner.tells_nothing(&ended, &canaries);
     }
 
-    let ended = usleep.program.terminated().await;
-    for (of, written) in [("standard output", &ended.stdout), ("the log", &ended.stderr)] {
-        assert_tells_nothing(written.as_bytes(), of, &canaries);
-    }
+    usleep.tells_nothing(&canaries).await;
 }

@@ -37,15 +37,32 @@ pub fn of_the_night() -> Vec<Canary> {
     texts_of_the_night().into_iter().chain(numbers).collect()
 }
 
-/// The texts that are the session's own alone: sentences with its numbers in them.
+/// What is the session's own alone in a result: numbers that are no round ones, and sentences with numbers in them.
 pub fn of_the_result(result: &[u8]) -> Vec<Canary> {
-    let result: Value = serde_json::from_slice(result).unwrap();
-    let total = result["total_minutes"].as_f64().unwrap();
-    let shares = ["light", "deep", "rem"].map(|stage| result["shares"][stage].as_f64().unwrap());
-    let sentences =
-        result["recommended"].as_array().unwrap().iter().map(|sentence| sentence.as_str().unwrap());
-    let texts =
-        sentences.filter(|sentence| sentence.contains(|c: char| c.is_ascii_digit())).map(Canary::text);
-    let figures = [Canary::text(&format!(r#""total_minutes":{total}"#)), Canary::number(total)];
-    texts.chain(figures).chain(shares.map(Canary::number)).collect()
+    let text = str::from_utf8(result).unwrap();
+    let mut canaries = Vec::new();
+    for line in text.lines() {
+        collect(&serde_json::from_str(line).unwrap(), &mut canaries);
+    }
+    assert!(canaries.len() > 4, "{text}");
+    canaries
+}
+
+fn collect(value: &Value, canaries: &mut Vec<Canary>) {
+    match value {
+        Value::Number(number) => {
+            let number = number.as_f64().unwrap();
+            if (number * 256.0).fract() != 0.0 {
+                canaries.push(Canary::number(number));
+            }
+        }
+        Value::String(text) => {
+            if text.len() > 16 && text.contains(|c: char| c.is_ascii_digit()) {
+                canaries.push(Canary::text(text));
+            }
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, canaries)),
+        Value::Object(fields) => fields.values().for_each(|value| collect(value, canaries)),
+        Value::Null | Value::Bool(_) => {}
+    }
 }
