@@ -82,6 +82,7 @@ async fn a_scraper_reads_what_the_sessions_came_to() {
     let wanted = [
         ("usleep_build_info{version=\"0.1.0\"}", 1.0),
         ("usleep_open_connections", 0.0),
+        ("usleep_phi_in_flight_bytes", 0.0),
         ("usleep_connections_total{outcome=\"session\"}", 1.0),
         ("usleep_sessions_total{outcome=\"lost\",wire=\"1\"}", 0.0),
         // The session's and that of readiness.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::room::{Room, Rooms};
+use super::room::{Load, Room, Rooms};
 use crate::limits::Limits;
 
 /// Handshakes under way with clients for whom there is no room, only to tell them so. Above it they are dropped.
@@ -49,6 +49,10 @@ impl Admission {
     /// The way of a connection from `peer` to the room for what it sends.
     pub(super) fn room(&self, peer: IpAddr) -> Room {
         self.rooms.of(peer)
+    }
+
+    pub(super) fn load(&self) -> Load {
+        self.rooms.load()
     }
 
     /// Room for one more connection from `peer`; `None`: full.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::Outcome;
+use super::room::Load;
 
 /// What bytes of a connection are counted in: TLS' longest record (RFC 8446 §5.1). Each connection's are rounded up to
 /// whole ones, so that totals before and after a session do not tell how long its PHI was.
@@ -93,6 +94,9 @@ pub struct Traffic {
 
 /// Is told what happens. It is called on the tasks of sessions and must not wait.
 pub trait Observer: Send + Sync + 'static {
+    /// The server begins to serve; what it holds can be looked at from now on.
+    fn serving(&self, _load: Load) {}
+
     /// A connection was accepted.
     fn opened(&self) {}
 

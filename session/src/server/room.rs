@@ -15,21 +15,49 @@ use crate::limits::Limits;
 /// sessions of most clients, who send one night, go on however much others send.
 pub(super) const UNCOUNTED: u64 = 4 * 1024;
 
+/// What [`Load::phi_in_flight`] is rounded up to: the longest message.
+const LOAD_UNIT: u64 = 1024 * 1024;
+
 /// The room that all sessions share.
 pub(super) struct Rooms {
     all: Arc<Semaphore>,
+    size: usize,
     by_address: PerAddress,
 }
 
 impl Rooms {
     pub(super) fn new(limits: &Limits) -> Self {
-        let all = Semaphore::new(limits.phi_in_flight.min(Semaphore::MAX_PERMITS));
-        Self { all: Arc::new(all), by_address: PerAddress::new(limits.phi_in_flight_per_address) }
+        let size = limits.phi_in_flight.min(Semaphore::MAX_PERMITS);
+        Self {
+            all: Arc::new(Semaphore::new(size)),
+            size,
+            by_address: PerAddress::new(limits.phi_in_flight_per_address),
+        }
+    }
+
+    pub(super) fn load(&self) -> Load {
+        Load { room: Arc::clone(&self.all), size: self.size }
     }
 
     /// The way to it of a connection from `peer`.
     pub(super) fn of(&self, peer: IpAddr) -> Room {
         Room { all: PollSemaphore::new(Arc::clone(&self.all)), by_address: self.by_address.clone(), peer }
+    }
+}
+
+/// How full a server is, at the moment when it is asked.
+#[derive(Clone, Debug)]
+pub struct Load {
+    room: Arc<Semaphore>,
+    size: usize,
+}
+
+impl Load {
+    /// Bytes of PHI that are held, rounded up to whole MiB so that no message can be measured. Messages that
+    /// need no room are not in it.
+    pub fn phi_in_flight(&self) -> u64 {
+        let held = self.size.saturating_sub(self.room.available_permits()) as u64;
+        held.div_ceil(LOAD_UNIT).saturating_mul(LOAD_UNIT)
     }
 }
 
@@ -102,6 +130,20 @@ mod tests {
 
     fn rooms(phi_in_flight: usize, phi_in_flight_per_address: usize) -> Rooms {
         Rooms::new(&Limits { phi_in_flight, phi_in_flight_per_address, ..Limits::default() })
+    }
+
+    #[test]
+    fn what_is_held_is_told_in_whole_mebibytes() {
+        let rooms = rooms(4 << 20, 4 << 20);
+        let (mut room, mut other) = (rooms.of(ONE), rooms.of(ONE));
+        let (mut message, mut second) = (Reserved::default(), Reserved::default());
+        assert_eq!(rooms.load().phi_in_flight(), 0);
+        assert!(reserve(&mut room, &mut message, 5_000).is_ready());
+        assert_eq!(rooms.load().phi_in_flight(), 1 << 20);
+        assert!(reserve(&mut other, &mut second, 1 << 20).is_ready());
+        assert_eq!(rooms.load().phi_in_flight(), 2 << 20);
+        drop((message, second));
+        assert_eq!(rooms.load().phi_in_flight(), 0);
     }
 
     fn reserve(room: &mut Room, message: &mut Reserved, length: u64) -> Poll<Result<(), NoRoom>> {

@@ -9,7 +9,7 @@ mod desk;
 pub mod listen;
 pub mod log;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use launcher::TokenDesk;
@@ -18,7 +18,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
-use session::server::{ConnectionEnd, Observer, Outcome, Readiness, Stage, Traffic};
+use session::server::{ConnectionEnd, Load, Observer, Outcome, Readiness, Stage, Traffic};
 
 use desk::DeskNumbers;
 
@@ -36,6 +36,9 @@ pub struct Metrics {
     readiness: Arc<dyn Readiness>,
     ready: IntGauge,
     open: IntGauge,
+    phi_in_flight: IntGauge,
+    /// Where that is read.
+    load: OnceLock<Load>,
     connections: IntCounterVec,
     http: IntCounterVec,
     sessions: IntCounterVec,
@@ -68,6 +71,11 @@ impl Metrics {
             ready: add
                 .these(IntGauge::new("usleep_ready", "Whether clients should be sent here: 1 or 0.")?)?,
             open: add.these(IntGauge::new("usleep_open_connections", "Connections that are open.")?)?,
+            phi_in_flight: add.these(IntGauge::new(
+                "usleep_phi_in_flight_bytes",
+                "Health data that is held, rounded up to whole MiB; messages of at most 4 KiB are not counted.",
+            )?)?,
+            load: OnceLock::new(),
             connections: add.counters(
                 "usleep_connections_total",
                 "Connections that have ended, by what became of them.",
@@ -114,6 +122,8 @@ impl Metrics {
     /// All of it in Prometheus' text format, [`TEXT_FORMAT`].
     pub fn text(&self) -> String {
         self.ready.set(i64::from(self.readiness.ready().is_ok()));
+        let phi_in_flight = self.load.get().map_or(0, Load::phi_in_flight);
+        self.phi_in_flight.set(i64::try_from(phi_in_flight).unwrap_or(i64::MAX));
         // It fails on an empty family alone, and there is none.
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
@@ -133,6 +143,11 @@ const PANICKED: &str = "panicked";
 const CONNECTION_OUTCOMES: [&str; 5] = [SESSION, HTTP, NO_SESSION, DROPPED, PANICKED];
 
 impl Observer for Metrics {
+    fn serving(&self, load: Load) {
+        // It serves once.
+        let _ = self.load.set(load);
+    }
+
     fn opened(&self) {
         self.open.inc();
     }
