@@ -13,6 +13,7 @@ mod observer;
 mod receipts;
 mod responder;
 mod room;
+mod serving;
 mod stages;
 mod streamed;
 mod upgrade;
@@ -33,7 +34,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::field::Empty;
-use tracing::{Instrument, Span, debug, error, info, info_span, warn};
+use tracing::{Instrument, Span, debug, info, info_span, warn};
 
 pub use client_proof::{AwaitingClient, ClientAttestation, ClientJudge, PresentedClient, RefusedClient};
 pub use current_identity::CurrentIdentity;
@@ -55,6 +56,7 @@ use lines::Lines;
 pub(crate) use observer::Meter;
 use observer::{Nobody, Stopwatch, Watched};
 pub(crate) use room::{NoRoom, Reserved, Room};
+use serving::Serving;
 use upgrade::{Gate, Upgrade};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
@@ -338,54 +340,6 @@ impl<W: Workload> Server<W> {
                     return Ok(());
                 }
             }
-        }
-    }
-}
-
-/// What all connections of one [`Server::serve`] share.
-struct Serving {
-    admission: Admission,
-    lines: Lines,
-    /// Cancelled: no more connections.
-    shutdown: CancellationToken,
-    /// Cancelled: those that are left end now.
-    closing: CancellationToken,
-}
-
-impl Serving {
-    /// The one line of a session that has ended; how it did, in one word.
-    fn log_session(&self, ended: Result<(), SessionError>) -> Outcome {
-        let error = match ended {
-            Ok(()) => {
-                info!(outcome = Outcome::Answered.name(), "session done");
-                return Outcome::Answered;
-            }
-            Err(error) => error,
-        };
-        let outcome = error.outcome();
-        if self.lines.allow(outcome.name()) {
-            match error {
-                SessionError::Token(error) => {
-                    let (close, next) = (error.close(), error.hint());
-                    error!(outcome = outcome.name(), %close, next, "token request failed: {error}");
-                }
-                error => info!(outcome = outcome.name(), %error, "session ended"),
-            }
-        }
-        outcome
-    }
-
-    /// The one line of a connection without a session. Without an error it was cut off.
-    fn log_no_session(&self, error: Option<&io::Error>) {
-        if !self.lines.allow("no-session") {
-            return;
-        }
-        match error {
-            None => debug!(outcome = "draining", "no session came about"),
-            Some(error) if error.kind() == io::ErrorKind::TimedOut => {
-                debug!(outcome = "lost", "TLS and the upgrade took too long");
-            }
-            Some(error) => debug!(outcome = "lost", %error, "no session came about"),
         }
     }
 }
