@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Plays the whole scene from the two images: the mocked launcher's socket mounted where the launcher has it, the mock
-# reporting the image's real digest, UWear's baseline pinned to it. Then once more with a USleep image made for
-# another audience, so with another digest: refused for both reasons. Called by `scripts/run_local.sh --images`.
+# reporting the image's real digest, UWear's baseline pinned to it. Then with a USleep image made for another
+# audience, so with another digest: refused for both reasons. Then with both images made for MUTUAL=1: USleep answers the
+# UWear that proves itself. Called by `scripts/run_local.sh --images`.
 #
 # IMAGES_SOURCE names another clone, whose images are built and played instead of this one's.
 set -euo pipefail
@@ -106,29 +107,50 @@ start() {
   fail "$name ended before it was ready"
 }
 
-# scene NAME USLEEP_ARCHIVE UWEAR_ARCHIVE: USleep proves itself with its own digest. UWear's output and exit status are
-# in $work/NAME.uwear and $uwear_exit; all that USleep had to say is in $work/NAME-usleep.log when this returns.
+digest_of() { printf 'sha256:%s' "$(skopeo inspect --raw "oci-archive:$1" | sha256sum | cut -d ' ' -f 1)"; } # digest_of ARCHIVE
+
+# pin ARCHIVE: from now on UWear's baseline holds this USleep.
+pin() {
+  cp policy/baseline.json "$work/baseline.json"
+  scripts/pin_digest.sh "$(digest_of "$1")" --baseline "$work/baseline.json"
+}
+
+# launcher NAME ARCHIVE CLAIMS: a mocked one in the folder $work/NAME, in whose VM the image runs.
+launcher() {
+  mkdir "$work/$1"
+  jq --arg digest "$(digest_of "$2")" '.submods.container.image_digest = $digest' <<<"$3" >"$work/$1/claims.json"
+  start "$1-mock" 'listens on' "$bin/mock-launcher" --socket "$work/$1/teeserver.sock" \
+    --pki-dir certs/local --claims "$work/$1/claims.json"
+}
+
+# scene NAME USLEEP_ARCHIVE UWEAR_ARCHIVE CLAIMS: each proves itself with its own digest, USleep always, UWear (in a VM
+# with these claims) where the images are made for that. UWear's output and exit status are in $work/NAME.uwear and $uwear_exit; all that USleep had to say
+# is in $work/NAME-usleep.log when this returns.
 scene() {
-  local name=$1 usleep=$2 uwear=$3 digest address server
-  digest=sha256:$(skopeo inspect --raw "oci-archive:$usleep" | sha256sum | cut -d ' ' -f 1)
-  mkdir "$work/$name"
-  printf '{"submods":{"container":{"image_digest":"%s"}}}\n' "$digest" >"$work/$name/claims.json"
-  start "$name-mock" 'listens on' "$bin/mock-launcher" --socket "$work/$name/teeserver.sock" \
-    --pki-dir certs/local --claims "$work/$name/claims.json"
+  local name=$1 usleep=$2 uwear=$3 address server
+  launcher "$name" "$usleep" '{}'
+  launcher "$name-client" "$uwear" "$4"
   prepare "$usleep"
   start "$name-usleep" 'Starting Server..' run_image "$usleep" "$prepared" \
-    --volume "$work/$name:/run/container_launcher" --env USLEEP_LISTEN=127.0.0.1:0
+    --volume "$work/$name:/run/container_launcher" --env USLEEP_LISTEN=127.0.0.1:0 \
+    --volume "$project/certs/local/root.pem:/root.pem:ro" --env USLEEP_CLIENT_ROOT=/root.pem
   server=$started
   address=$(sed -n 's/^Starting Server\.\. listening on //p' "$work/$name-usleep.out")
   prepare "$uwear"
   uwear_exit=0
   (run_image "$uwear" "$prepared" --volume "$work/baseline.json:/policy/baseline.json:ro" \
+    --volume "$work/$name-client:/run/container_launcher" \
     --volume "$project/certs/local/root.pem:/root.pem:ro" --env UWEAR_ROOT=/root.pem \
     --env "remote_ip_addr=$address") >"$work/$name.uwear" 2>"$work/$name.uwear.log" || uwear_exit=$?
   kill -TERM "$server"
   wait "$server" || true
-  printf '\n--- UWear, against %s\n' "$digest"
+  printf '\n--- UWear, against %s\n' "$(digest_of "$usleep")"
   cat "$work/$name.uwear"
+}
+# exited NAME WANTED
+exited() {
+  printf 'uwear exited with %s\n' "$uwear_exit"
+  ((uwear_exit == $2)) || { cat "$work/$1.uwear.log" "$work/$1-usleep.log" >&2 && fail "wanted exit status $2"; }
 }
 
 # said NAME LINE: fails unless a line of the file has that.
@@ -138,19 +160,29 @@ said() { grep -qF -- "$2" "$work/$1" || fail "$1 does not say: $2"; }
 build() { env --unset=AUDIENCE --unset=MUTUAL "$@"; }
 build "$source/scripts/build_images.sh"
 built=$source/target/images
-cp policy/baseline.json "$work/baseline.json"
-scripts/pin_digest.sh "$(cat "$built/usleep.digest")" --baseline "$work/baseline.json"
-
-scene approved "$built/usleep.oci.tar" "$built/uwear.oci.tar"
-((uwear_exit == 0)) || { cat "$work/approved.uwear.log" "$work/approved-usleep.log" >&2 && fail "uwear exited with $uwear_exit"; }
+owner=$(cat mock-launcher/claims/uwear.json)
+pin "$built/usleep.oci.tar"
+scene approved "$built/usleep.oci.tar" "$built/uwear.oci.tar" "$owner"
+exited approved 0
 said approved.uwear 'Sleep quality result: '
 said approved.uwear 'Rules codelab say: total sleep time is less than 8 hours'
 
 printf '\nThe same source for another audience ...\n'
-build AUDIENCE=anotherCompany.com "$source/scripts/build_images.sh" --usleep --output "$work/other"
-scene unauthorized "$work/other/usleep.oci.tar" "$built/uwear.oci.tar"
-printf 'uwear exited with %s\n' "$uwear_exit"
-((uwear_exit == 5)) || { cat "$work/unauthorized.uwear.log" >&2 && fail 'wanted exit status 5'; }
+build AUDIENCE=anotherCompany.com "$source/scripts/build_images.sh" --usleep --output "$work/images/other"
+scene unauthorized "$work/images/other/usleep.oci.tar" "$built/uwear.oci.tar" "$owner"
+exited unauthorized 5
 for rule in image_digest_verified audience_verified allow; do said unauthorized.uwear "[ $rule ]: false"; done
 said unauthorized.uwear 'REFUSED: nothing was sent.'
 said unauthorized-usleep.log '"outcome":"refused"'
+
+printf '\nThe same source, and both prove themselves ...\n'
+build MUTUAL=1 "$source/scripts/build_images.sh" --output "$work/images/mutual"
+pin "$work/images/mutual/usleep.oci.tar"
+scene mutual "$work/images/mutual/usleep.oci.tar" "$work/images/mutual/uwear.oci.tar" "$owner"
+exited mutual 0
+said mutual.uwear 'Sleep quality result: '
+printf '\n... but to another project and account it gives no answer\n'
+scene stranger "$work/images/mutual/usleep.oci.tar" "$work/images/mutual/uwear.oci.tar" '{}'
+exited stranger 6
+said stranger.uwear.log '1008 client-refused'
+said stranger-usleep.log 'its token is not acceptable: allow, client_verified'

@@ -16,7 +16,8 @@ Usage: scripts/run_local.sh [--unauthorized | --mutual | --images]
   --mutual         both ends prove themselves: USleep answers the UWear that its own policy knows and refuses one of another
                    image, project and account; exit 0 if so, 1 if anything else happened
   --images         the scene from the two container images, then with an image made for another audience, which must be
-                   refused; needs buildah (or podman or docker), skopeo and jq
+                   refused, and with images whose ends both prove themselves; needs buildah, skopeo and jq, and plays with
+                   buildah, podman or docker (ENGINE names one)
   -h, --help       this text
 
 The first run builds everything (some minutes); later ones take seconds.
