@@ -158,7 +158,7 @@ fn phi_and_result_are_compared_only_where_they_are_given() {
         ("another key", &other, Some(PHI), Some(RESULT), [Some(false), Some(false)]),
     ];
     for (name, key, phi, result, wanted) in rows {
-        let contents = Contents { key, phi, result };
+        let contents = Contents::of(key, phi, result);
         let report = parse(&KEPT.evidence).verify_with_contents(&FORGE.verifier, now(), &contents);
         assert_report(&report);
         let got = [Phi, Result]
@@ -171,8 +171,23 @@ fn phi_and_result_are_compared_only_where_they_are_given() {
 }
 
 #[test]
+fn one_of_several_ways_in_which_contents_may_have_crossed_is_enough() {
+    let (as_sent, other) = (
+        Contents::of(&commitment_key(), Some(PHI), None),
+        Contents::of(&commitment_key(), Some(b"{}"), None),
+    );
+    let rows = [([&other, &as_sent], true), ([&as_sent, &other], true), ([&other, &other], false)];
+    for (ways, valid) in rows {
+        let phi = ways.into_iter().flat_map(|way| way.phi.clone()).collect();
+        let contents = Contents { phi, result: Vec::new() };
+        let report = parse(&KEPT.evidence).verify_with_contents(&FORGE.verifier, now(), &contents);
+        assert_eq!(report.valid(), valid);
+    }
+}
+
+#[test]
 fn contents_say_nothing_where_the_receipt_itself_is_not_to_be_believed() {
-    let contents = Contents { key: &commitment_key(), phi: Some(PHI), result: Some(RESULT) };
+    let contents = Contents::of(&commitment_key(), Some(PHI), Some(RESULT));
     let forged = parse(&KEPT.changed(json!({"signature": ""})));
     let report = forged.verify_with_contents(&FORGE.verifier, now(), &contents);
     assert_report(&report);

@@ -109,7 +109,7 @@ pub fn check(data: &[u8]) -> bool {
     };
     let report = evidence.verify(&FORGE.verifier, now());
     assert_report(&report);
-    let contents = Contents { key: &commitment_key(), phi: Some(PHI), result: Some(RESULT) };
+    let contents = Contents::of(&commitment_key(), Some(PHI), Some(RESULT));
     let with_contents = evidence.verify_with_contents(&FORGE.verifier, now(), &contents);
     assert_report(&with_contents);
     assert_eq!(report.checks()[..8], with_contents.checks()[..8]);

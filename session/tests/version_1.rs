@@ -350,7 +350,7 @@ async fn what_is_left_of_a_session_can_be_verified_by_others_and_shown_to_be_abo
     for (phi, result, valid) in
         [(PHI, RESULT, true), (&b"canary-namf"[..], RESULT, false), (PHI, "canary-resulu", false)]
     {
-        let contents = Contents { key: &receipted.key, phi: Some(phi), result: Some(result.as_bytes()) };
+        let contents = Contents::of(&receipted.key, Some(phi), Some(result.as_bytes()));
         let report = kept.verify_with_contents(&verifier(), UnixTime::now(), &contents);
         assert_eq!(report.valid(), valid, "{:?}", report.checks());
     }

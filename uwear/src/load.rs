@@ -262,11 +262,7 @@ impl Drop for NewFile {
 /// A whole file of at most `limit` bytes, or standard input for `-`; `what` it holds is for errors.
 pub(crate) fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| cannot_be_read(file, what, &error);
-    let reader: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(hardening::unbuffered_stdin().map_err(failed)?)
-    } else {
-        Box::new(File::open(file).map_err(failed)?)
-    };
+    let reader = open(file, what)?;
     // The buffer has its final size from the start, so that no copy of PHI is left where a smaller one was.
     let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
     reader.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -277,6 +273,16 @@ pub(crate) fn read(file: &Path, what: &str, limit: usize) -> Result<Vec<u8>, Fai
         ));
     }
     Ok(std::mem::take(&mut *bytes))
+}
+
+/// A file, or standard input for `-`, to be read.
+pub(crate) fn open(file: &Path, what: &str) -> Result<Box<dyn Read>, Failure> {
+    let failed = |error: io::Error| cannot_be_read(file, what, &error);
+    Ok(if file == Path::new("-") {
+        Box::new(hardening::unbuffered_stdin().map_err(failed)?)
+    } else {
+        Box::new(File::open(file).map_err(failed)?)
+    })
 }
 
 /// `what` it holds is for people.

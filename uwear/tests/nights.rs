@@ -47,6 +47,32 @@ async fn three_nights_bring_three_results_and_a_summary_that_a_receipt_vouches_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn evidence_of_many_nights_is_about_these_nights_and_results_in_this_order() {
+    let (owner, usleep) = (Owner::new(), Honest::start().await);
+    let called = release(&owner, usleep.address, &nights(5000));
+    called.args(["--result", "results.ndjson", "--evidence", "kept"]).ends().await.with_code(0);
+    usleep.received().await;
+    let kept = std::fs::read_dir(owner.path("kept")).unwrap().map(|entry| entry.unwrap().path());
+    let evidence = kept.into_iter().find(|path| path.to_string_lossy().ends_with(".evidence.json")).unwrap();
+    let results = std::fs::read_to_string(owner.path("results.ndjson")).unwrap();
+    let mut lines: Vec<&str> = results.lines().collect();
+    lines.swap(0, 1);
+    owner.file("swapped.ndjson", lines.join("\n"));
+    owner.file("one-less.ndjson", nights(4999));
+    let rows = [
+        ("phi.json", "results.ndjson", 0),
+        ("one-less.ndjson", "results.ndjson", 4),
+        ("phi.json", "swapped.ndjson", 4),
+    ];
+    for (phi, result, exit) in rows {
+        let called = owner.uwear().args(["evidence", "verify"]).arg(&evidence);
+        let called =
+            called.args(["--phi", phi, "--result", result]).option("--root", support::tokens::root_file());
+        called.ends().await.with_code(exit);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fifty_thousand_nights_go_in_one_session_in_memory_that_does_not_grow_with_them() {
     let usleep = Honest::start().await;
     let mut peaks = Vec::new();

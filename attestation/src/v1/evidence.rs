@@ -143,7 +143,7 @@ impl Evidence {
         &self,
         verifier: &Verifier,
         now: UnixTime,
-        contents: &Contents<'_>,
+        contents: &Contents,
     ) -> EvidenceReport {
         EvidenceReport::of(self, verifier, now, Some(contents))
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rustls_pki_types::UnixTime;
 
-use super::commitment::{Commitment, CommitmentKey};
+use super::commitment::{Commit, Commitment, CommitmentKey};
 use super::evidence::Evidence;
 use super::receipt::{Receipt, p256_point};
 use crate::chain::sha256;
@@ -88,16 +88,29 @@ pub struct EvidenceOutcome {
     pub got: String,
 }
 
-/// What the owner has beside the evidence, to be compared with what the receipt commits to. What is `None` is not
-/// compared.
-#[derive(Debug)]
-pub struct Contents<'a> {
-    /// The key of the session's commitments.
-    pub key: &'a CommitmentKey,
-    /// All PHI messages in order, without the key.
-    pub phi: Option<&'a [u8]>,
-    /// All result messages in order.
-    pub result: Option<&'a [u8]>,
+/// What the owner has beside the evidence, to be compared with what the receipt commits to: commitments to it under the
+/// session's key. Where there are several, one of them has to be the receipt's, for what lies in a file may have crossed in
+/// more than one way. Where there is none, nothing is compared.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// To all PHI messages in order, without the key.
+    pub phi: Vec<Commitment>,
+    /// To all result messages in order.
+    pub result: Vec<Commitment>,
+}
+
+impl Contents {
+    /// Commits to what is given, as it is.
+    pub fn of(key: &CommitmentKey, phi: Option<&[u8]>, result: Option<&[u8]>) -> Self {
+        let committed = |mut commit: Commit, bytes: &[u8]| {
+            commit.update(bytes);
+            commit.finish()
+        };
+        Self {
+            phi: phi.map(|phi| committed(key.commit_phi(), phi)).into_iter().collect(),
+            result: result.map(|result| committed(key.commit_result(), result)).into_iter().collect(),
+        }
+    }
 }
 
 /// How every step ended.
@@ -115,7 +128,7 @@ impl EvidenceReport {
         evidence: &Evidence,
         verifier: &Verifier,
         now: UnixTime,
-        contents: Option<&Contents<'_>>,
+        contents: Option<&Contents>,
     ) -> Self {
         let token = verifier.report(&evidence.token, evidence.verified_at());
         let nonce = evidence.nonce();
@@ -199,25 +212,24 @@ impl Pass {
         self.found.push((check, found));
     }
 
-    fn contents(&mut self, contents: &Contents<'_>, receipt: &Receipt) {
+    fn contents(&mut self, contents: &Contents, receipt: &Receipt) {
         let both = [
-            (EvidenceCheck::Phi, contents.phi, contents.key.commit_phi(), receipt.phi),
-            (EvidenceCheck::Result, contents.result, contents.key.commit_result(), receipt.result),
+            (EvidenceCheck::Phi, &contents.phi, receipt.phi),
+            (EvidenceCheck::Result, &contents.result, receipt.result),
         ];
-        for (check, bytes, mut commit, committed) in both {
-            if let Some(bytes) = bytes {
-                commit.update(bytes);
-                self.found.push((check, committed_to(commit.finish(), committed)));
+        for (check, at_hand, committed) in both {
+            if !at_hand.is_empty() {
+                self.found.push((check, committed_to(at_hand, committed)));
             }
         }
     }
 
-    fn holds(&self, contents: Option<&Contents<'_>>) -> bool {
+    fn holds(&self, contents: Option<&Contents>) -> bool {
         let ran = |check| self.found.iter().any(|(found, _)| *found == check);
         self.found.iter().all(|(_, found)| found.is_ok())
             && EvidenceCheck::ALL.into_iter().all(|check| match check {
-                EvidenceCheck::Phi => contents.is_none_or(|given| given.phi.is_none()) || ran(check),
-                EvidenceCheck::Result => contents.is_none_or(|given| given.result.is_none()) || ran(check),
+                EvidenceCheck::Phi => contents.is_none_or(|given| given.phi.is_empty()) || ran(check),
+                EvidenceCheck::Result => contents.is_none_or(|given| given.result.is_empty()) || ran(check),
                 _ => ran(check),
             })
     }
@@ -285,8 +297,8 @@ fn signature(evidence: &Evidence) -> Found {
     }
 }
 
-fn committed_to(at_hand: Commitment, committed: Commitment) -> Found {
-    if at_hand == committed {
+fn committed_to(at_hand: &[Commitment], committed: Commitment) -> Found {
+    if at_hand.contains(&committed) {
         Ok("as wanted".to_owned())
     } else {
         Err("other bytes, or another key".to_owned())

@@ -1,6 +1,7 @@
 //! `uwear --evidence DIR` and `uwear evidence verify`: what is kept of a session, and its verification at its own
 //! time, without any secret.
 
+mod at_hand;
 mod folder;
 mod verify;
 
@@ -38,6 +39,8 @@ pub(crate) struct VerifyEvidence {
     pub(crate) phi: Option<PathBuf>,
 
     /// Also check that this is the result that came; the commitment key must lie beside the evidence
+    ///
+    /// The file as `--result` wrote it, also that of many nights.
     #[arg(long, value_name = "FILE")]
     pub(crate) result: Option<PathBuf>,
 

@@ -1,15 +1,14 @@
 //! `uwear evidence verify`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use attestation::message::{MAX_PHI_BYTES, MAX_RESULT_BYTES};
-use attestation::v1::{Contents, Evidence, EvidenceCheck, EvidenceReport, MAX_EVIDENCE_BYTES, Receipt};
+use attestation::v1::{Evidence, EvidenceCheck, EvidenceReport, MAX_EVIDENCE_BYTES, Receipt};
 use attestation::{Expectation, Verifier, printable};
 use rustls_pki_types::UnixTime;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{VerifyEvidence, folder};
+use super::{VerifyEvidence, at_hand, folder};
 use crate::cli::Format;
 use crate::clock::rfc3339;
 use crate::exit::{Exit, Failure};
@@ -78,17 +77,11 @@ impl Said {
     }
 }
 
-/// PHI and result at hand.
-struct AtHand {
-    phi: Option<Zeroizing<Vec<u8>>>,
-    result: Option<Zeroizing<Vec<u8>>>,
-}
-
 pub(super) fn run(arguments: &VerifyEvidence) -> Result<Exit, Failure> {
     let anchors = load::anchors(&arguments.root)?;
     let verifier = Verifier::new(anchors, Expectation::default());
     let files = folder::files(&arguments.path)?;
-    let at_hand = at_hand(arguments)?;
+    let at_hand = arguments.phi.is_some() || arguments.result.is_some();
     match files.len() {
         0 => {
             return Err(Failure::usage(
@@ -96,7 +89,7 @@ pub(super) fn run(arguments: &VerifyEvidence) -> Result<Exit, Failure> {
                 "name the folder that was given to --evidence",
             ));
         }
-        several if several > 1 && at_hand.is_some() => {
+        several if several > 1 && at_hand => {
             return Err(Failure::usage(
                 format!(
                     "--phi and --result belong to one session: wanted one file of evidence, got {several}"
@@ -111,7 +104,7 @@ pub(super) fn run(arguments: &VerifyEvidence) -> Result<Exit, Failure> {
     let mut verified = Verified::default();
     verified.warnings.extend(load::other_roots(&verifier));
     for file in &files {
-        let session = session(file, &verifier, at_hand.as_ref())?;
+        let session = session(file, &verifier, at_hand.then_some(arguments))?;
         print(&mut printer, &session);
         verified.sessions.push(session);
     }
@@ -127,16 +120,7 @@ pub(super) fn run(arguments: &VerifyEvidence) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn at_hand(arguments: &VerifyEvidence) -> Result<Option<AtHand>, Failure> {
-    let read = |file: &Option<PathBuf>, what, limit| {
-        file.as_deref().map(|file| load::read(file, what, limit).map(Zeroizing::new)).transpose()
-    };
-    let phi = read(&arguments.phi, "health data", MAX_PHI_BYTES)?;
-    let result = read(&arguments.result, "result", MAX_RESULT_BYTES)?;
-    Ok((phi.is_some() || result.is_some()).then_some(AtHand { phi, result }))
-}
-
-fn session(file: &Path, verifier: &Verifier, at_hand: Option<&AtHand>) -> Result<Session, Failure> {
+fn session(file: &Path, verifier: &Verifier, at_hand: Option<&VerifyEvidence>) -> Result<Session, Failure> {
     let bytes = Zeroizing::new(load::read(file, "evidence", MAX_EVIDENCE_BYTES + 1)?);
     let parsed = std::str::from_utf8(&bytes).map_err(|_| "not UTF-8 text".to_owned());
     let parsed = parsed
@@ -148,20 +132,10 @@ fn session(file: &Path, verifier: &Verifier, at_hand: Option<&AtHand>) -> Result
     let now = UnixTime::now();
     let report = match at_hand {
         None => evidence.verify(verifier, now),
-        Some(AtHand { phi, result }) => {
+        Some(VerifyEvidence { phi, result, .. }) => {
             let key = folder::key_beside(file)?;
-            let (phi, result) = (phi.as_deref().map(Vec::as_slice), result.as_deref().map(Vec::as_slice));
-            let with =
-                |phi| evidence.verify_with_contents(verifier, now, &Contents { key: &key, phi, result });
-            // A file may end with line feeds that a single night is sent without.
-            let as_it_is = with(phi);
-            let as_sent = phi.map(load::without_line_feeds).filter(|sent| Some(*sent) != phi);
-            match as_sent {
-                Some(sent) if !as_it_is.valid() => {
-                    Some(with(Some(sent))).filter(EvidenceReport::valid).unwrap_or(as_it_is)
-                }
-                _ => as_it_is,
-            }
+            let contents = at_hand::contents(&key, phi.as_deref(), result.as_deref())?;
+            evidence.verify_with_contents(verifier, now, &contents)
         }
     };
     Ok(Session::of(file, &evidence, &report))
