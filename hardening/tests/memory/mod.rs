@@ -3,6 +3,7 @@
 // Every test file uses its own part.
 #![allow(dead_code, unreachable_pub)]
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -41,11 +42,6 @@ impl Canary {
         self.inverted.iter().map(|byte| !byte)
     }
 
-    /// Whether it is anywhere in `bytes`.
-    pub fn is_in(&self, bytes: &[u8]) -> bool {
-        (0..bytes.len()).any(|at| self.begins(&bytes[at..]))
-    }
-
     fn begins(&self, bytes: &[u8]) -> bool {
         let Some(bytes) = bytes.get(..self.inverted.len()) else { return false };
         bytes.iter().zip(&self.inverted).all(|(byte, inverted)| *byte == !inverted)
@@ -73,12 +69,11 @@ pub fn may_look(process: u32, program: &str) -> bool {
     if File::open(format!("/proc/{process}/mem")).is_ok() {
         return true;
     }
-    let missing =
-        format!("SKIPPED: the memory of {program} was not looked into: that takes root or CAP_SYS_PTRACE");
+    let missing = format!("the memory of {program} was not looked into: that takes root or CAP_SYS_PTRACE");
     let must = ["CI", "CANARY_MUST_RUN"].into_iter().find(|name| std::env::var_os(name).is_some());
     assert_eq!(must, None, "{missing}");
     // Not by a macro: what those of a test print is not shown when it succeeds.
-    io::stderr().write_all(format!("{missing}; try unshare --map-root-user\n").as_bytes()).unwrap();
+    io::stderr().write_all(format!("SKIPPED: {missing}; try unshare --map-root-user\n").as_bytes()).unwrap();
     false
 }
 
@@ -117,6 +112,15 @@ pub fn look(process: u32, canaries: &[Canary]) -> Vec<Found> {
             from += (bytes.len() - overlap) as u64;
         }
     }
+    found
+}
+
+/// The names of those that are anywhere in `bytes`.
+pub fn names_in(bytes: &[u8], canaries: &[Canary]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    Searched::new(canaries).each_in(bytes, |canary, _| {
+        found.insert(canary.name.clone());
+    });
     found
 }
 
