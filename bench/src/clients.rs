@@ -138,7 +138,7 @@ pub async fn session(endpoint: &Endpoint, options: &ConnectOptions, judge: &Judg
             return Err("denied".to_owned());
         }
     };
-    let phi = Phi::new(Zeroizing::new(AMY.to_vec())).map_err(|error| words(&error))?;
+    let phi = Phi::new(Zeroizing::new(AMY.trim_ascii_end().to_vec())).map_err(|error| words(&error))?;
     let released = approved.release(phi).await.map_err(|error| words(&error))?;
     let answer = released.result().await.map_err(|error| words(&error))?;
     if answer.expose().is_empty() || answer.receipted().is_some() != (options.wire == Wire::V1) {

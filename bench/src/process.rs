@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// A running process that talks line by line, killed on drop.
 pub struct Process {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    output: Box<dyn BufRead + Send>,
 }
 
 impl Process {
@@ -21,7 +21,7 @@ impl Process {
     pub fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        Self { child, input, output: BufReader::new(output) }
+        Self { child, input, output: Box::new(BufReader::new(output)) }
     }
 
     /// The next line that it prints.
@@ -30,6 +30,12 @@ impl Process {
         self.output.read_line(&mut line).unwrap();
         assert!(!line.is_empty(), "the process ended: {:?}", self.child.wait());
         line.trim_end().to_owned()
+    }
+
+    /// Reads away whatever it prints from now on: who prints into a full pipe stands still.
+    pub fn drain(&mut self) {
+        let unread = std::mem::replace(&mut self.output, Box::new(std::io::empty()));
+        std::thread::spawn(move || std::io::copy(&mut { unread }, &mut std::io::sink()));
     }
 
     /// Sends it a line and waits for the one that it answers.

@@ -80,6 +80,7 @@ impl Pair {
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
         let mut usleep = Process::start(USLEEP, &arguments);
         let first = usleep.line();
+        usleep.drain();
         let port = first.rsplit(':').next().unwrap().parse().unwrap();
         Self { mock, usleep, port, _folder: folder }
     }
