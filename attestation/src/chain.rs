@@ -327,7 +327,8 @@ fn leaf_key(leaf: &EndEntityCert<'_>) -> Result<LeafKey, VerifyError> {
     let spki = leaf.subject_public_key_info();
     let spki =
         x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&spki).map_err(|_| VerifyError::LeafKeyType)?;
-    let pkcs1 = match (spki.algorithm.oid == pkcs1::ALGORITHM_OID, spki.subject_public_key.as_bytes()) {
+    // With its NULL (RFC 4055 §1.2), as webpki wants it of the certificates above.
+    let pkcs1 = match (spki.algorithm == pkcs1::ALGORITHM_ID, spki.subject_public_key.as_bytes()) {
         (true, Some(pkcs1)) => pkcs1,
         _ => return Err(VerifyError::LeafKeyType),
     };

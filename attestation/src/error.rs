@@ -218,8 +218,8 @@ pub enum VerifyError {
     /// The intermediate's key usage forbids signing certificates (RFC 5280 §6.1.4 (n)).
     #[error("the intermediate's key usage does not allow it to sign certificates")]
     IntermediateKeyUsage,
-    /// The leaf's key is not RSA.
-    #[error("the leaf's key is not RSA")]
+    /// The leaf's key is not RSA, or not written as RFC 4055 §1.2 wants it.
+    #[error("the leaf's key is not RSA: wanted rsaEncryption with NULL parameters")]
     LeafKeyType,
     /// The leaf's RSA key is too short or too long.
     #[error("wrong size of the leaf's RSA key: wanted 2048 to 8192 bits, got {got}")]

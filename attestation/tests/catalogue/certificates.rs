@@ -10,6 +10,9 @@ use super::der::{self, by};
 use super::odd_keys::{self, OddKey};
 use super::{Attack, Forge, Genuine};
 
+/// Its place among the fields of a `TBSCertificate` with a version (RFC 5280 §4.1).
+const SUBJECT_PUBLIC_KEY_INFO: usize = 6;
+
 pub fn attacks(forge: &Forge) -> Vec<Attack> {
     [forms(forge), leaf_keys(forge)].into_iter().flatten().collect()
 }
@@ -197,6 +200,19 @@ fn leaf_keys(forge: &Forge) -> Vec<Attack> {
         &good.leaf.key,
         no_rsa(),
     ));
+    // RFC 4055 §1.2: the parameters must be there, and must be NULL.
+    for (name, parameters) in [
+        ("a leaf whose key has other parameters than NULL", vec![vec![0x45, 0]]),
+        ("a leaf whose key has parameters behind the NULL", vec![vec![5, 0], vec![5, 0]]),
+        ("a leaf whose key has no parameters", vec![]),
+    ] {
+        let algorithm = [vec![der::RSA_ENCRYPTION.to_vec()], parameters].concat();
+        let odd = der::rebuilt(leaf, by(&good.intermediates[0].key), |fields| {
+            let key = der::members(&fields[SUBJECT_PUBLIC_KEY_INFO])[1].clone();
+            fields[SUBJECT_PUBLIC_KEY_INFO] = der::sequence(&[der::sequence(&algorithm), key]);
+        });
+        rows.push(with_x5c(forge, name, &[&odd, intermediate, root], &good.leaf.key, no_rsa()));
+    }
     rows
 }
 
