@@ -11,6 +11,7 @@ pub mod identity;
 pub mod logging;
 pub mod metrics;
 pub mod operation;
+mod output;
 pub mod readiness;
 pub mod report;
 pub mod self_look;

@@ -1,7 +1,8 @@
 //! The operator's log, on standard error: text for a person, JSON for Cloud Logging.
 //!
 //! Only the project's own crates are logged, at any level: what a library writes of the bytes that pass
-//! through it is not ours to promise anything about. A log line that nobody takes is dropped.
+//! through it is not ours to promise anything about. A log line that nobody takes is dropped, and whoever reads the log
+//! later is told how many were.
 
 use std::fmt;
 use std::io::{self, IsTerminal};
@@ -18,6 +19,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWrit
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
+
+use crate::output::{self, Lines, STANDARD_ERROR};
 
 /// The crates whose events are logged.
 const OWN_CRATES: [&str; 6] = ["attestation", "launcher", "policy", "session", "sleep", "usleep"];
@@ -88,12 +91,17 @@ pub fn init(format: Format, filter: Filter) {
     };
     let coloured = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let subscriber: Box<dyn Subscriber + Send + Sync> = if json {
-        Box::new(as_json(filter, io::stderr))
+        Box::new(as_json(filter, || Lines(&STANDARD_ERROR)))
     } else {
-        Box::new(as_text(filter, coloured, io::stderr))
+        Box::new(as_text(filter, coloured, || Lines(&STANDARD_ERROR)))
     };
     let _ = tracing::subscriber::set_global_default(subscriber);
-    hardening::report_panics(|place| tracing::error!(place, "a session panicked"));
+    hardening::report_panics(|place| {
+        tracing::error!(place, "a session panicked");
+        if cfg!(panic = "abort") {
+            output::finish();
+        }
+    });
 }
 
 /// Log lines as JSON, to `writer`.

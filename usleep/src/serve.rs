@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,8 @@ use tracing::{info, warn};
 use crate::clients::{ClientArguments, ClientsError};
 use crate::logging::{self, Filter, Format};
 use crate::operation::{OperationArguments, OperationError};
-use crate::report;
+use crate::output;
+use crate::report::{self, Reported};
 use crate::workload::SleepAnalysis;
 
 /// Longest time that a flag can ask for: a day. Far beyond use, and far from where clocks overflow.
@@ -169,8 +170,10 @@ impl Error {
 /// [`Error`], before the first connection is accepted.
 pub fn run(arguments: Arguments) -> Result<(), Error> {
     logging::init(arguments.log_format, arguments.log_level.clone());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::System)?;
-    runtime.block_on(serve(arguments))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::System);
+    let ended = runtime.and_then(|runtime| runtime.block_on(serve(arguments)));
+    output::finish();
+    ended
 }
 
 async fn serve(arguments: Arguments) -> Result<(), Error> {
@@ -189,7 +192,7 @@ async fn serve(arguments: Arguments) -> Result<(), Error> {
         Some(walkthrough) => workload.showing(Arc::clone(walkthrough)),
         None => workload,
     };
-    let desk = token_desk(&arguments.socket, arguments.tokens_per_second, &limits);
+    let desk = arguments.token_desk(&limits);
     let operation = arguments.operation.prepare(desk.clone()).await?;
     let server = Server::new(Identity::generate()?, desk, arguments.audience.as_str(), workload, limits)?
         .with_wire(arguments.wire)
@@ -244,6 +247,15 @@ impl Arguments {
         }
     }
 
+    /// One request may take five twelfths of what a session waits, 5 s of 12: one batch is under way at a time, and those who
+    /// share it have to outlast one request that hangs. A token takes 0.3 to 2 s.
+    fn token_desk(&self, limits: &Limits) -> TokenDesk {
+        let launcher = Launcher::new(&self.socket).with_timeout(limits.launcher / 12 * 5);
+        let tokens_per_second = self.tokens_per_second;
+        let options = DeskOptions { tokens_per_second, deadline: limits.launcher, ..DeskOptions::default() };
+        TokenDesk::new(Arc::new(Reported::new(launcher, &self.audience)), options)
+    }
+
     fn log_start(&self, address: SocketAddr) {
         info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -264,14 +276,6 @@ impl Arguments {
             warn!(next = missing.hint(), "{missing}");
         }
     }
-}
-
-/// One request may take five twelfths of what a session waits, 5 s of 12: one batch is under way at a time, and those who
-/// share it have to outlast one request that hangs. A token takes 0.3 to 2 s.
-fn token_desk(socket: &Path, tokens_per_second: f64, limits: &Limits) -> TokenDesk {
-    let launcher = Launcher::new(socket).with_timeout(limits.launcher / 12 * 5);
-    let options = DeskOptions { tokens_per_second, deadline: limits.launcher, ..DeskOptions::default() };
-    TokenDesk::new(Arc::new(launcher), options)
 }
 
 /// The two signals that end the server.
@@ -344,8 +348,12 @@ mod tests {
         arguments: Arguments,
     }
 
+    fn arguments(flags: &[&str]) -> Arguments {
+        CommandLine::try_parse_from(["usleep"].iter().chain(flags)).unwrap().arguments
+    }
+
     fn limits(flags: &[&str]) -> Limits {
-        CommandLine::try_parse_from(["usleep"].iter().chain(flags)).unwrap().arguments.limits()
+        arguments(flags).limits()
     }
 
     #[test]
@@ -372,7 +380,8 @@ mod tests {
         mock.set_fault_for(1, mock_launcher::Fault::Hang);
         // The pause after a failure does not shrink with the limit: a second of it, and as much again for the token.
         let limits = Limits { launcher: Duration::from_secs(3), ..Limits::default() };
-        let desk = token_desk(&socket, 1000.0, &limits);
+        let flags = ["--tokens-per-second", "1000", "--socket", socket.to_str().unwrap()];
+        let desk = arguments(&flags).token_desk(&limits);
         let binding = SessionBinding::of_session(|_, _, _| Ok::<_, Infallible>(()), b"spki").unwrap();
         let nonce = HelloNonce::random().unwrap();
         let leaf = binding.transcript(Role::Server, &nonce, &nonce).leaf();

@@ -1,12 +1,10 @@
 //! What USleep does with the PHI it is given: parse strictly, analyse, answer.
 
-use attestation::{Phi, Token};
+use attestation::Phi;
 use session::Workload;
 use session::server::{About, DocumentStream, PhiInvalid, Reply};
 use sleep::{Analysis, Night, Nights, NightsError, RuleSet};
 use zeroize::Zeroizing;
-
-use crate::report;
 
 /// Analyses one night of sleep, or many of one person.
 #[derive(Debug)]
@@ -63,10 +61,6 @@ impl Workload for SleepAnalysis {
             rules: self.rules.to_string(),
             program: concat!("usleep ", env!("CARGO_PKG_VERSION")).to_owned(),
         }
-    }
-
-    fn token_received(&self, token: &Token) {
-        report::token_received(token);
     }
 }
 

@@ -24,6 +24,7 @@ use std::process::Stdio;
 
 use attestation::message::MAX_PHI_BYTES;
 use common::program::{Ended, Program, launcher, program};
+use common::soon;
 use data::{NIGHT, WRONG_NIGHTS, of_the_night, of_the_result, texts_of_the_night};
 use memory::{Canary, Found, look, may_look, names_in};
 use mock_launcher::Pki;
@@ -60,11 +61,14 @@ impl Observed {
 
     /// What a scraper of its metrics is told.
     async fn metrics(&self) -> String {
-        let mut tcp = TcpStream::connect(&self.metrics).await.unwrap();
-        tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
-        let mut text = String::new();
-        tcp.read_to_string(&mut text).await.unwrap();
-        text
+        let scrape = async {
+            let mut tcp = TcpStream::connect(&self.metrics).await.unwrap();
+            tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut text = String::new();
+            tcp.read_to_string(&mut text).await.unwrap();
+            text
+        };
+        soon("its metrics", scrape).await
     }
 
     /// How many sessions have ended, however they did.
@@ -83,9 +87,12 @@ impl Observed {
     /// Waits until one more session has ended, and gives what is left of it.
     async fn left(&mut self, canaries: &[Canary]) -> Vec<Found> {
         self.ended += 1;
-        while self.sessions().await < self.ended {
-            tokio::task::yield_now().await;
-        }
+        let ended = async {
+            while self.sessions().await < self.ended {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(&format!("the end of session {}", self.ended), ended).await;
         if !self.readable {
             return Vec::new();
         }
@@ -126,9 +133,12 @@ async fn nothing_of_a_session_is_left_in_memory_or_written() {
             let (first, rest) = message.split_at(message.len() - night.len() + NIGHT.len() - 1);
             owner.send(BINARY, first).await;
             // Read as far as it was sent: the end of the message is missing.
-            while !usleep.holds(&texts_of_the_night()) {
-                tokio::task::yield_now().await;
-            }
+            let read = async {
+                while !usleep.holds(&texts_of_the_night()) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            soon("what was sent to be in its memory", read).await;
             owner.send(LAST | CONTINUED, rest).await;
             let result = owner.result().await;
             assert_eq!(owner.closed().await, 1000);
@@ -228,7 +238,7 @@ impl Owners {
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let output = command.output().await.unwrap();
+        let output = soon("UWear's end", command.output()).await.unwrap();
         Ended {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

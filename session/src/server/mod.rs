@@ -281,10 +281,8 @@ impl<W: Workload> Server<W> {
     ) -> Result<(), SessionError> {
         let Serving { closing, lines, .. } = serving;
         let observer = &*self.attester.observer;
-        let (attested, token) = connected.attest(&self.attester, closing).await?;
+        let (attested, _) = connected.attest(&self.attester, closing).await?;
         drop(waiting);
-        self.workload.token_received(&token);
-        drop(token);
         let admitted = match attested {
             Attested::AnyClient(client) => client.admit(),
             Attested::Mutual(awaiting) => {

@@ -1,6 +1,6 @@
 //! What a server does with the PHI it is given: the part that is not this crate's.
 
-use attestation::{Phi, Token};
+use attestation::Phi;
 use zeroize::Zeroizing;
 
 /// What a server does with the PHI it is given.
@@ -19,9 +19,6 @@ pub trait Workload: Send + Sync + 'static {
 
     /// What receipts say of it (wire version 1).
     fn about(&self) -> About;
-
-    /// A token has arrived and is about to be sent.
-    fn token_received(&self, _token: &Token) {}
 }
 
 /// Many documents of one session, a line each, as they come. What it keeps must not grow with their number.

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::common::dial_telling;
+use super::common::{dial_telling, soon};
 use super::memory::Canary;
 
 pub struct Owner {
@@ -56,7 +56,7 @@ impl Owner {
         tls.write_all(request.as_bytes()).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(tls.read_u8().await.unwrap());
+            head.push(soon("the answer to the upgrade", tls.read_u8()).await.unwrap());
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
         let mut owner = Self { tls, wire, secrets };
@@ -95,8 +95,8 @@ impl Owner {
     }
 
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
-        self.tls.write_all(bytes).await.unwrap();
-        self.tls.flush().await.unwrap();
+        let sent = async { self.tls.write_all(bytes).await.and(self.tls.flush().await) };
+        soon("usleep to take what is sent", sent).await.unwrap();
     }
 
     /// Sends the head of a frame alone.
@@ -120,6 +120,10 @@ impl Owner {
 
     /// The next frame: its first byte, and its payload.
     pub async fn receive(&mut self) -> (u8, Vec<u8>) {
+        soon("usleep's next frame", self.frame()).await
+    }
+
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
         let kind = self.tls.read_u8().await.unwrap();
         let length = match self.tls.read_u8().await.unwrap() {
             126 => u64::from(self.tls.read_u16().await.unwrap()),

@@ -11,8 +11,10 @@ pub mod server;
 pub mod tokens;
 pub mod version_1;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
@@ -36,6 +38,15 @@ pub const PHI: &str = r#"{"name":"Canary Quetzal","age":29,"sleep":{"light":{"mi
 pub const CANARIES: [&str; 7] =
     ["Quetzal", "4182937", "5517384", "2240119", "511.194", "total sleep", "Sleep quality"];
 
+/// Longer than anything here takes, also beside other work; only a test that fails waits for it.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What comes of it; a panic that says what was waited for if nothing does.
+pub async fn soon<T>(what: &str, done: impl Future<Output = T>) -> T {
+    let done = tokio::time::timeout(PATIENCE, done).await;
+    done.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
+}
+
 /// A client that takes any certificate, as the codelab's does.
 pub struct Client {
     pub websocket: WebSocketStream<TlsStream<TcpStream>>,
@@ -57,10 +68,10 @@ pub async fn dial_telling(address: SocketAddr, log: Arc<dyn KeyLog>) -> TlsStrea
         .with_custom_certificate_verifier(Arc::new(AnyCertificate))
         .with_no_client_auth();
     config.key_log = log;
-    let tcp = TcpStream::connect(address).await.unwrap();
+    let tcp = soon("a TCP connection", TcpStream::connect(address)).await.unwrap();
     tcp.set_nodelay(true).unwrap();
     let name = ServerName::IpAddress(address.ip().into());
-    TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+    soon("the TLS handshake", TlsConnector::from(Arc::new(config)).connect(name, tcp)).await.unwrap()
 }
 
 impl Client {

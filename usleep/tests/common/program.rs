@@ -11,6 +11,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::soon;
+
 /// The program under test: this build's, or another that `USLEEP_PROGRAM` names, such as an image's.
 pub fn program() -> PathBuf {
     std::env::var_os("USLEEP_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_usleep").into(), PathBuf::from)
@@ -69,7 +71,7 @@ impl Program {
     /// Waits for its first line, which has its address.
     pub async fn ready(&mut self) -> SocketAddr {
         let mut line = String::new();
-        self.stdout.as_mut().unwrap().read_line(&mut line).await.unwrap();
+        soon("usleep's first line", self.stdout.as_mut().unwrap().read_line(&mut line)).await.unwrap();
         self.seen.push_str(&line);
         let address = line.trim_end().strip_prefix("Starting Server.. listening on ");
         address.unwrap_or_else(|| panic!("wanted the first line, got {line:?}")).parse().unwrap()
@@ -77,7 +79,8 @@ impl Program {
 
     /// Waits until it has logged this so many times.
     pub async fn logged(&mut self, part: &str, times: usize) {
-        self.stderr.wait_for(|text| text.matches(part).count() >= times).await.unwrap();
+        let logged = self.stderr.wait_for(|text| text.matches(part).count() >= times);
+        soon(&format!("{times} log lines with {part:?}"), logged).await.unwrap();
     }
 
     /// Waits until it has logged a line with this part, and gives the first.
@@ -103,11 +106,11 @@ impl Program {
 
     pub async fn ended(mut self) -> Ended {
         if let Some(stdout) = &mut self.stdout {
-            stdout.read_to_string(&mut self.seen).await.unwrap();
+            soon("the end of usleep's report", stdout.read_to_string(&mut self.seen)).await.unwrap();
         }
-        let code = self.child.wait().await.unwrap().code();
+        let code = soon("usleep's end", self.child.wait()).await.unwrap().code();
         // Its last lines.
-        let _ = self.reading.await;
+        let _ = soon("the end of usleep's log", self.reading).await;
         let stderr = self.stderr.borrow().clone();
         Ended { code, stdout: self.seen, stderr }
     }

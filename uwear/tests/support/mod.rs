@@ -88,9 +88,10 @@ impl Owner {
             .option("--root", tokens::root_file())
     }
 
-    /// The program, run in the owner's folder.
+    /// The program, this build's or another that `UWEAR_PROGRAM` names, run in the owner's folder.
     pub fn uwear(&self) -> Uwear {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_uwear"));
+        let program = std::env::var_os("UWEAR_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_uwear").into()));
         // Whoever runs the tests may have settings of their own.
         command.env_clear().current_dir(self.0.path()).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
