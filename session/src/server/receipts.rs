@@ -23,7 +23,8 @@ impl Receipts {
     }
 }
 
-/// The commitments to the PHI and to the results, as far as they have crossed.
+/// The commitments to the PHI and to the results, as far as they have crossed. Each keeps the last bytes of what it commits
+/// to, at most a block of SHA-256: behind a pointer, and touched on stacks that are wiped alone.
 pub(super) struct Committing {
     receipts: Box<Receipts>,
     phi: Commit,
@@ -41,27 +42,29 @@ impl Committing {
 
     /// The next PHI has come.
     pub(super) fn phi(&mut self, phi: &Phi) {
-        self.phi.update(phi.expose());
+        wiping_stack(|| self.phi.update(phi.expose()));
     }
 
     /// The next result is sent, which is not the last.
     pub(super) fn result(&mut self, text: &str) {
-        self.result.update(text.as_bytes());
+        wiping_stack(|| self.result.update(text.as_bytes()));
     }
 
     /// The receipt for all of it, of which this result is the last.
     pub(super) fn receipt(
-        mut self,
+        mut self: Box<Self>,
         last: &str,
         about: About,
         now: UnixTime,
     ) -> Result<SignedReceipt, rustls::Error> {
         self.result(last);
-        let Self { receipts, phi, result } = self;
-        let Receipts { key, transcript, token } = *receipts;
-        let About { rules, program } = about;
-        let (phi, result) = (phi.finish(), result.finish());
-        let receipt = Receipt { transcript, token, phi, result, rules, program, time: now.as_secs() };
-        SignedReceipt::sign(&receipt, |message| key.sign(message))
+        wiping_stack(|| {
+            let Self { receipts, phi, result } = *self;
+            let Receipts { key, transcript, token } = *receipts;
+            let About { rules, program } = about;
+            let (phi, result) = (phi.finish(), result.finish());
+            let receipt = Receipt { transcript, token, phi, result, rules, program, time: now.as_secs() };
+            SignedReceipt::sign(&receipt, |message| key.sign(message))
+        })
     }
 }
