@@ -7,11 +7,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use rcgen::{KeyPair, RsaKeySize};
+use rcgen::{KeyPair, RsaKeySize, SigningKey as _};
 use x509_cert::der::asn1::OctetStringRef;
 use x509_cert::der::{Decode as _, Reader as _, SliceReader};
 use x509_cert::spki::AlgorithmIdentifierRef;
+
+use crate::MintError;
 
 /// What kind of key a certificate holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -105,12 +109,13 @@ impl Key {
         let der = self.0.serialized_der();
         let algorithm = self.0.algorithm();
         if algorithm == &rcgen::PKCS_ECDSA_P256_SHA256 {
-            Ok(TokenKey { encoding: EncodingKey::from_ec_der(der), algorithm: Algorithm::ES256 })
+            Ok(TokenKey { encoding: EncodingKey::from_ec_der(der), algorithm: Algorithm::ES256, rsa: None })
         } else if algorithm == &rcgen::PKCS_ECDSA_P384_SHA384 {
-            Ok(TokenKey { encoding: EncodingKey::from_ec_der(der), algorithm: Algorithm::ES384 })
+            Ok(TokenKey { encoding: EncodingKey::from_ec_der(der), algorithm: Algorithm::ES384, rsa: None })
         } else {
             let pkcs1 = private_key_of_pkcs8(der)?;
-            Ok(TokenKey { encoding: EncodingKey::from_rsa_der(pkcs1), algorithm: Algorithm::RS256 })
+            let encoding = EncodingKey::from_rsa_der(pkcs1);
+            Ok(TokenKey { encoding, algorithm: Algorithm::RS256, rsa: Some(Arc::clone(&self.0)) })
         }
     }
 
@@ -150,12 +155,14 @@ impl fmt::Debug for Key {
 pub struct TokenKey {
     encoding: EncodingKey,
     algorithm: Algorithm,
+    /// The same key, read and checked once: jsonwebtoken does that for each signature, at several times its price.
+    rsa: Option<Arc<KeyPair>>,
 }
 
 impl TokenKey {
     /// An HMAC key over any bytes, such as the leaf's public key in the algorithm confusion attack.
     pub fn hmac(secret: &[u8], algorithm: Algorithm) -> Self {
-        Self { encoding: EncodingKey::from_secret(secret), algorithm }
+        Self { encoding: EncodingKey::from_secret(secret), algorithm, rsa: None }
     }
 
     /// The same key with another algorithm of its family, such as RS512 or PS256 for an RSA key.
@@ -171,6 +178,17 @@ impl TokenKey {
 
     pub(crate) fn encoding(&self) -> &EncodingKey {
         &self.encoding
+    }
+
+    /// The signature over `message`, in base64url.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<String, MintError> {
+        match &self.rsa {
+            Some(key) if self.algorithm == Algorithm::RS256 => {
+                let signature = key.sign(message).map_err(KeyError::KeyPair)?;
+                Ok(URL_SAFE_NO_PAD.encode(signature))
+            }
+            _ => Ok(jsonwebtoken::crypto::sign(message, &self.encoding, self.algorithm)?),
+        }
     }
 }
 

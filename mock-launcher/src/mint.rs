@@ -123,7 +123,7 @@ impl Mint {
 /// [`MintError::Sign`] if the key cannot sign with its algorithm.
 pub fn sign_compact(header: &[u8], claims: &[u8], key: &TokenKey) -> Result<String, MintError> {
     let input = signing_input(header, claims);
-    let signature = jsonwebtoken::crypto::sign(input.as_bytes(), key.encoding(), key.algorithm())?;
+    let signature = key.sign(input.as_bytes())?;
     Ok(format!("{input}.{signature}"))
 }
 
