@@ -197,8 +197,9 @@ fn post(request: &TokenRequest) -> Request<Full<Bytes>> {
 
 /// Non-empty and of RFC 4648 §5's alphabet, without padding.
 fn is_base64url(segment: &[u8]) -> bool {
-    !segment.is_empty()
-        && segment.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_');
+    // A token has 11 000 bytes. Without a branch for each the compiler judges many at once.
+    !segment.is_empty() && segment.iter().fold(true, |all, byte| all & in_alphabet(byte))
 }
 
 enum Read {
@@ -223,7 +224,8 @@ async fn read_up_to(body: impl Body<Data = Bytes, Error = hyper::Error>, limit: 
             Err(error) => return Read::Broken(read, error),
         };
         let room = limit.saturating_sub(read.len());
-        read.extend(data.iter().take(room));
+        let (taken, _) = data.split_at(room.min(data.len()));
+        read.extend_from_slice(taken);
         if data.len() > room {
             return Read::More(read);
         }

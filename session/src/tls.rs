@@ -4,7 +4,7 @@
 //! handshake and so its own exporter. Post-quantum key exchange is preferred where both know it, since
 //! health data that is recorded today is still worth reading in twenty years.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -55,9 +55,20 @@ pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, Error> {
 /// The client's side. It does not judge the certificate, the token does that job, but it does verify that
 /// the peer holds the certificate's key.
 ///
+/// Made once for all connections: nothing of one is kept in it for the next.
+///
 /// # Errors
 /// rustls', if TLS 1.3 is not to be had.
 pub fn client_config() -> Result<Arc<ClientConfig>, Error> {
+    static MADE: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(config) = MADE.get() {
+        return Ok(Arc::clone(config));
+    }
+    let config = new_client_config()?;
+    Ok(Arc::clone(MADE.get_or_init(|| config)))
+}
+
+fn new_client_config() -> Result<Arc<ClientConfig>, Error> {
     let provider = provider();
     let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
