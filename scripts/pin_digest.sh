@@ -26,8 +26,14 @@ baseline=$project/policy/baseline.json digest='' add=false label=''
 while (($#)); do
   case $1 in
     --add) add=true ;;
-    --label) label=${2:?--label wants a text} && shift ;;
-    --baseline) baseline=${2:?--baseline wants a file} && shift ;;
+    --label)
+      [[ -n ${2:-} ]] || fail '--label wants a text' 2
+      label=$2 && shift
+      ;;
+    --baseline)
+      [[ -n ${2:-} ]] || fail '--baseline wants a file' 2
+      baseline=$2 && shift
+      ;;
     -h | --help) usage && exit 0 ;;
     -*) usage >&2 && fail "unknown argument: $1" 2 ;;
     *)
@@ -48,7 +54,11 @@ fi
 [[ $digest =~ ^sha256:[0-9a-f]{64}$ ]] ||
   fail "not a digest: wanted sha256: and 64 lower-case hexadecimal digits, got $(printf '%q' "${digest:0:100}")" 2
 [[ -f $baseline ]] || fail "no baseline at $baseline" 2
+# A link stays a link: what it leads to is changed.
+baseline=$(readlink -f -- "$baseline")
 jq -e --slurp 'length == 1 and (.[0] | type == "object")' "$baseline" >/dev/null 2>&1 || fail "$baseline is not one JSON object" 2
+jq -e '.image_digest_notes // {} | type == "object"' "$baseline" >/dev/null ||
+  fail "$baseline: image_digest_notes is no object of digests: mend or remove it" 2
 if [[ $add == true ]]; then
   jq -e '.allowed_submods_container_image_digest | type == "array"' "$baseline" >/dev/null ||
     fail "$baseline: allowed_submods_container_image_digest is no list of digests: pin without --add" 2

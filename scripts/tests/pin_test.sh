@@ -91,7 +91,7 @@ test_what_is_no_digest_is_refused_and_nothing_is_written() {
 test_a_file_that_is_no_baseline_is_left_alone() {
   with_baseline
   local text
-  for text in '' '[]' '{' '"x"' '{"a": 1} {"a": 2}'; do
+  for text in '' '[]' '{' '"x"' '{"a": 1} {"a": 2}' '{"image_digest_notes": []}'; do
     printf '%s' "$text" >"$baseline"
     ends_with 2 pin_digest.sh "$one"
     equal "$text" "$(cat "$baseline")"
@@ -99,4 +99,22 @@ test_a_file_that_is_no_baseline_is_left_alone() {
   rm "$baseline"
   ends_with 2 pin_digest.sh "$one"
   says 'no baseline at'
+}
+
+test_a_baseline_behind_a_link_is_changed_and_the_link_stays() {
+  with_baseline
+  mv "$baseline" "$here/kept.json"
+  ln -s "$here/kept.json" "$baseline"
+  succeeds pin_digest.sh "$one"
+  [[ -L $baseline ]] || die 'the link was replaced by a file'
+  holds .allowed_submods_container_image_digest "[\"$one\"]"
+}
+
+test_an_option_without_its_value_is_named() {
+  with_baseline
+  local option
+  for option in --label --baseline; do
+    ends_with 2 pin_digest.sh "$one" "$option"
+    says "$option wants a"
+  done
 }
