@@ -7,6 +7,16 @@ const MAX_HEAD: usize = 14;
 /// Longest payload of a control frame (RFC 6455 §5.5).
 pub(crate) const MAX_CONTROL: u64 = 125;
 
+/// What a client's frame with so long a payload measures at least, in bytes.
+pub(crate) fn frame_bytes(payload: usize) -> u64 {
+    let head = match payload {
+        0..=125 => 6,
+        126..=0xffff => 8,
+        _ => 14,
+    };
+    head + payload as u64
+}
+
 /// What a frame announces of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -107,6 +117,13 @@ mod tests {
         ];
         for size in [1, 2, 3, 7, 13, 4096, bytes.len()] {
             assert_eq!(heads(&bytes, size), wanted, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_its_shortest_head_and_its_payload() {
+        for (payload, wanted) in [(0, 6), (125, 131), (126, 134), (65_535, 65_543), (65_536, 65_550)] {
+            assert_eq!(frame_bytes(payload), wanted, "{payload}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! One websocket with deadlines: what both ends share.
 
+mod resting;
+
 use std::future::poll_fn;
 use std::io;
 use std::task::{Poll, ready};
@@ -15,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
+use crate::frames::frame_bytes;
 use crate::metered::{Metered, Stopped};
 use crate::server::Reserved;
 
@@ -160,6 +163,8 @@ pub(crate) struct Link<S> {
     websocket: Box<WebSocketStream<Metered<S>>>,
     max_message: usize,
     close_within: Duration,
+    /// What the frames of all that was received measure at least in bytes, if a client sent them.
+    given_out: u64,
     /// The room that the last message takes, which its receiver may still hold.
     last: Option<Reserved>,
 }
@@ -170,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         max_message: usize,
         close_within: Duration,
     ) -> Self {
-        Self { websocket: Box::new(websocket), max_message, close_within, last: None }
+        Self { websocket: Box::new(websocket), max_message, close_within, given_out: 0, last: None }
     }
 
     pub(crate) async fn send(&mut self, message: Message, deadline: Deadline) -> Result<(), LinkError> {
@@ -278,7 +283,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if self.websocket.get_ref().stopped() == Some(Stopped::TooLarge) {
             return Err(LinkError::TooLarge { limit: self.max_message });
         }
-        let before = self.websocket.get_ref().read;
+        let before = self.websocket.get_ref().passed_on();
         let mut control_bytes = 0;
         let mut deadline = first_byte;
         loop {
@@ -299,11 +304,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 None => return Err(LinkError::Ended),
                 Some(Err(error)) => return Err(self.explain(error)),
                 Some(Ok(Message::Close(frame))) => return Err(closed(frame)),
-                // RFC 6455 §5.2: two bytes, four of mask from a client, at most 125 of payload.
                 Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
-                    control_bytes += 6 + payload.len() as u64;
+                    let frame = frame_bytes(payload.len());
+                    control_bytes += frame;
+                    self.given_out += frame;
                 }
                 Some(Ok(message)) => {
+                    self.given_out += frame_bytes(message.len());
                     self.last = self.websocket.get_mut().taken();
                     return Ok(message);
                 }
@@ -351,7 +358,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             let stream = self.websocket.get_mut();
             stream.unwatched();
             let _ = stream.shutdown().await;
-            let mut waste = [0; 4096];
+            // On the heap: futures that may end so are many and wait long.
+            let mut waste = vec![0; 4096];
             while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
         })
         .await;

@@ -37,6 +37,8 @@ struct Watch {
     announced: VecDeque<Reserved>,
     /// What has been read and is not passed on before there is room for what it announces.
     held: Zeroizing<Vec<u8>>,
+    /// What reading ahead has failed with.
+    failed: Option<io::Error>,
     /// Whether it is that room which is lacking.
     waiting: bool,
     stopped: Option<Stopped>,
@@ -70,6 +72,7 @@ impl<S> Metered<S> {
             limit: limit as u64,
             announced: VecDeque::new(),
             held: Zeroizing::new(early.to_vec()),
+            failed: None,
             waiting: false,
             stopped: None,
         };
@@ -80,6 +83,12 @@ impl<S> Metered<S> {
     /// Reads so many bytes more and then fails.
     pub(crate) fn read_at_most(&mut self, more: usize) {
         self.allowed = self.read.saturating_add(more as u64);
+    }
+
+    /// How much of what has been read is passed on, in bytes.
+    pub(crate) fn passed_on(&self) -> u64 {
+        let held = self.watch.as_ref().map_or(0, |watch| watch.held.len());
+        self.read.saturating_sub(held as u64)
     }
 
     pub(crate) fn read_without_limit(&mut self) {
@@ -111,6 +120,24 @@ impl<S> Metered<S> {
         let taken = watch.announced.pop_front();
         watch.measure();
         taken
+    }
+
+    /// Reads one byte, which is the first to be passed on later; so is the end of the stream or its error.
+    pub(crate) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<()>
+    where
+        S: AsyncRead + Unpin,
+    {
+        if self.watch.as_ref().is_none_or(|watch| watch.failed.is_some() || !watch.held.is_empty()) {
+            return Poll::Ready(());
+        }
+        let mut byte = [0];
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read = ready!(Pin::new(&mut *self).poll_read(cx, &mut buffer));
+        if let Some(watch) = &mut self.watch {
+            watch.failed = read.err();
+            watch.held.extend_from_slice(buffer.filled());
+        }
+        Poll::Ready(())
     }
 
     /// Passes nothing on any more that waits for room.
@@ -194,6 +221,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
         }
         if let Some(watch) = &mut self.watch {
+            if let Some(error) = watch.failed.take() {
+                return Poll::Ready(Err(error));
+            }
             ready!(watch.poll_room(cx))?;
             if !watch.held.is_empty() {
                 watch.pass_on(buffer);

@@ -49,22 +49,32 @@ impl Admitted {
     ///
     /// # Errors
     /// [`SessionError`]; the client has been told by a close code.
-    pub async fn receive(mut self, closing: &CancellationToken) -> Result<Received, SessionError> {
-        let first_byte = Deadline::after(self.limits.phi_first_byte);
-        let whole = Deadline::after(self.limits.phi);
+    pub async fn receive(self, closing: &CancellationToken) -> Result<Received, SessionError> {
+        let Self { link, limits, receipts } = self;
+        let first_byte = Deadline::after(limits.phi_first_byte);
+        let whole = Deadline::after(limits.phi);
+        let mut link = match link.rest() {
+            Ok(mut resting) => {
+                tokio::select! {
+                    () = closing.cancelled() => {}
+                    () = resting.roused(first_byte) => {}
+                }
+                Box::pin(resting.wake()).await
+            }
+            Err(link) => link,
+        };
         let received = tokio::select! {
             () = closing.cancelled() => None,
-            received = self.link.receive_begun_by(first_byte, whole) => Some(received),
+            received = link.receive_begun_by(first_byte, whole) => Some(received),
         };
         let (close, error) = match received {
             None => (Close::Draining, SessionError::Draining),
             Some(Ok(Message::Binary(bytes))) => {
-                match taken(Zeroizing::new(Vec::from(bytes)), self.receipts.take(), &self.limits) {
+                match taken(Zeroizing::new(Vec::from(bytes)), receipts, &limits) {
                     Ok((phi, Some(committing))) if ends_a_line(&phi) => {
-                        return Ok(PartResponder::opened(self.link, self.limits, committing, phi));
+                        return Ok(PartResponder::opened(link, limits, committing, phi));
                     }
                     Ok((phi, committing)) => {
-                        let Self { link, limits, .. } = self;
                         return Ok(Received::Document(phi, Responder { link, limits, committing }));
                     }
                     Err(refused) => refused,
@@ -77,7 +87,7 @@ impl Admitted {
             Some(Err(LinkError::Closed { code: Some(1008), .. })) => (Close::Done, SessionError::Refused),
             Some(Err(error)) => (error.close(), SessionError::Link(error)),
         };
-        Err(end(self.link, close, error).await)
+        Err(end(link, close, error).await)
     }
 }
 
