@@ -219,7 +219,8 @@ impl<W: Workload> Server<W> {
     ) {
         let stopwatch = Stopwatch::start(Stage::Handshake);
         let upgrade = self.upgrade(tcp, peer.ip(), seat.is_some(), &serving, watched.meter());
-        let upgrade = timeout(self.limits.handshake, upgrade);
+        // What a stage needs is on the heap and gone with it: a task keeps the room that its largest stage took.
+        let upgrade = timeout(self.limits.handshake, Box::pin(upgrade));
         let upgraded = tokio::select! {
             () = serving.closing.cancelled() => None,
             upgraded = upgrade => Some(upgraded.unwrap_or(Err(io::ErrorKind::TimedOut.into()))),
@@ -281,15 +282,15 @@ impl<W: Workload> Server<W> {
     ) -> Result<(), SessionError> {
         let Serving { closing, lines, .. } = serving;
         let observer = &*self.attester.observer;
-        let (attested, _) = connected.attest(&self.attester, closing).await?;
+        let (attested, _) = Box::pin(connected.attest(&self.attester, closing)).await?;
         drop(waiting);
         let admitted = match attested {
             Attested::AnyClient(client) => client.admit(),
             Attested::Mutual(awaiting) => {
                 let stopwatch = Stopwatch::start(Stage::ClientProof);
-                let presented = awaiting.receive_proof(closing).await?;
+                let presented = Box::pin(awaiting.receive_proof(closing)).await?;
                 stopwatch.passed(observer);
-                admit(presented, lines).await?
+                Box::pin(admit(presented, lines)).await?
             }
         };
         let stopwatch = Stopwatch::start(Stage::Phi);
@@ -302,11 +303,12 @@ impl<W: Workload> Server<W> {
                 drop(phi);
                 stopwatch.passed(observer);
                 let stopwatch = Stopwatch::start(Stage::Reply);
-                responder.respond(answered, self.workload.about(), UnixTime::now()).await?;
+                let responded = responder.respond(answered, self.workload.about(), UnixTime::now());
+                Box::pin(responded).await?;
                 stopwatch.passed(observer);
                 Ok(())
             }
-            Received::Stream(first, responder) => self.stream(first, responder, closing).await,
+            Received::Stream(first, responder) => Box::pin(self.stream(first, responder, closing)).await,
         }
     }
 
