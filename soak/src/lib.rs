@@ -15,6 +15,7 @@ pub mod network;
 pub mod owners;
 pub mod peers;
 pub mod programs;
+pub mod proofs;
 pub mod relay;
 pub mod rounds;
 pub mod scenes;

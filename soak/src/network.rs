@@ -13,8 +13,8 @@ use tokio::time::sleep;
 
 use crate::sessions::Canary;
 
-/// What a whole session takes, both directions, in bytes: cuts are chosen within it.
-const SESSION_BYTES: u64 = 16_000;
+/// What the longest kind of session takes, both directions, in bytes: cuts are chosen within it.
+const SESSION_BYTES: u64 = 32_000;
 
 /// How long a connection stands still before it is cut.
 const STANDSTILL: Duration = Duration::from_millis(700);
@@ -183,8 +183,8 @@ mod tests {
             let (mut from, mut to) = tcp.split();
             let _ = tokio::io::copy(&mut from, &mut to).await;
         });
-        let root = Pki::root_path(&Pki::shared_folder_for_tests().unwrap());
-        let owners = Owners::new(&root, &mut fastrand::Rng::with_seed(7));
+        let pki = Pki::shared_folder_for_tests().unwrap();
+        let owners = Owners::new(&pki, &mut fastrand::Rng::with_seed(7));
         let network = Network::start(behind, owners.canary(), move || weather).await;
         let mut tcp = TcpStream::connect(network.address).await.unwrap();
         let mut sent = owners.night().0;

@@ -12,8 +12,9 @@ use crate::account::{Account, End, KILLED};
 use crate::network::{Network, Weather};
 use crate::owners::{END_NOT_WRITTEN, NOT_WRITTEN, Uwear};
 use crate::peers::Peers;
+use crate::proofs::Wrong;
 use crate::relay::Relay;
-use crate::sessions::crowd;
+use crate::sessions::{Kind, crowd, crowd_of};
 use crate::stand::{ANYWHERE, Stand};
 use crate::usleep::Said;
 
@@ -46,6 +47,8 @@ pub enum Scene {
     Network,
     /// Somebody ends TLS in between.
     Relay,
+    /// Clients whose proofs are wrong.
+    Forgers,
     /// Peers that take their time, beside those who do not.
     SlowPeers,
     /// USleep runs out of file descriptors.
@@ -60,13 +63,14 @@ pub enum Scene {
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Calm,
         Self::BadTokens,
         Self::LauncherFault,
         Self::LauncherKilled,
         Self::Network,
         Self::Relay,
+        Self::Forgers,
         Self::SlowPeers,
         Self::Descriptors,
         Self::UsleepKilled,
@@ -83,6 +87,7 @@ impl Scene {
             Self::LauncherKilled => "launcher killed",
             Self::Network => "network cut and slow",
             Self::Relay => "relay in between",
+            Self::Forgers => "forged clients",
             Self::SlowPeers => "slow peers",
             Self::Descriptors => "no descriptors left",
             Self::UsleepKilled => "usleep killed",
@@ -104,6 +109,7 @@ impl Scene {
             Self::LauncherKilled => launcher_killed(stand).await,
             Self::Network => network(stand).await,
             Self::Relay => relay(stand).await,
+            Self::Forgers => forgers(stand).await,
             Self::SlowPeers => slow_peers(stand, stand.scale.slow_peers).await,
             Self::Descriptors => descriptors(stand).await,
             Self::UsleepKilled => usleep_killed(stand).await,
@@ -130,7 +136,8 @@ async fn bad_tokens(stand: &mut Stand) -> Account {
     for fault in TOKEN_FAULTS {
         stand.launcher.fault(Some(fault)).await;
         for usleep in [stand.usleep.address, witness.address] {
-            let mut account = crowd(&stand.owners, usleep, 2, 2).await;
+            let kinds = Kind::HONEST.len();
+            let mut account = crowd(&stand.owners, usleep, kinds, kinds).await;
             account.only(
                 "refused by their owners",
                 |end| matches!(end, End::Refused(reason) if reason.starts_with("its token is ")),
@@ -141,15 +148,44 @@ async fn bad_tokens(stand: &mut Stand) -> Account {
     stand.launcher.fault(None).await;
     let said = stand.ledger.end(witness, &mut all).await;
     all.check(
-        refused_alone(&said),
+        none_but(&said, "refused"),
         format_args!("data went to a usleep that had proven nothing: {:?}", said.outcomes),
     );
     all
 }
 
-/// Whether no session came as far as health data.
-fn refused_alone(said: &Said) -> bool {
-    said.outcomes.keys().all(|outcome| outcome == "refused")
+/// Whether every session ended like this, and none came as far as health data.
+fn none_but(said: &Said, outcome: &str) -> bool {
+    said.outcomes.keys().all(|got| got == outcome)
+}
+
+/// Every wrong proof beside honest owners, who must not suffer from it.
+async fn forgers(stand: &mut Stand) -> Account {
+    let mut all = Account::default();
+    let witness = stand.another_usleep(ANYWHERE).await;
+    for wrong in Wrong::ALL {
+        let kinds = [Kind::Forger(wrong)];
+        let (alone, forged, mut honest) = tokio::join!(
+            crowd_of(&kinds, &stand.owners, witness.address, 4, 4),
+            crowd_of(&kinds, &stand.owners, stand.usleep.address, 4, 4),
+            crowd_of(&[Kind::Mutual], &stand.owners, stand.usleep.address, 4, 4),
+        );
+        for mut account in [alone, forged] {
+            account.only(
+                "refused by usleep",
+                |end| matches!(end, End::Refused(reason) if reason.contains("client-refused")),
+            );
+            all.add(&format!("{wrong:?}"), account);
+        }
+        honest.only("answered", |end| *end == End::Answered);
+        all.add(&format!("beside {wrong:?}"), honest);
+    }
+    let said = stand.ledger.end(witness, &mut all).await;
+    all.check(
+        none_but(&said, "client-refused"),
+        format_args!("a client was served that had proven nothing: {:?}", said.outcomes),
+    );
+    all
 }
 
 /// The fault passes. Sessions outlast it, or are told that there is no token.
@@ -206,7 +242,7 @@ async fn relay(stand: &mut Stand) -> Account {
     let mut account = crowd(&stand.owners, relay.address, 8, 4).await;
     account.only("refused by their owners", |end| *end == End::refused("its token is not acceptable"));
     let said = stand.ledger.end(witness, &mut account).await;
-    account.check(refused_alone(&said), format_args!("data came through a relay: {:?}", said.outcomes));
+    account.check(none_but(&said, "refused"), format_args!("data came through a relay: {:?}", said.outcomes));
     let (received, wanted) = (relay.ended().await, account.sessions());
     account.check(
         received.websockets == wanted,

@@ -6,15 +6,52 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use attestation::{Anchors, Expectation, Phi, Verifier};
+use mock_launcher::Pki;
 use policy::{Baseline, Policy, PolicySource};
 use rustls_pki_types::UnixTime;
-use session::client::{AnswerError, ReleaseError};
-use session::{ConnectError, ConnectOptions, Endpoint, LinkError, Wire, connect};
+use session::client::{Answer, AnswerError, Approved, PartResult, ProveError, ReleaseError};
+use session::{Attest, ConnectError, ConnectOptions, Endpoint, LinkError, Wire, connect};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::account::{AFTER_RELEASE, Account, End};
+use crate::proofs::{Proofs, Wrong};
+
+/// Messages of a stream.
+const MESSAGES: usize = 3;
+
+/// Nights in each of them.
+const NIGHTS_OF_A_MESSAGE: usize = 4;
+
+/// What an owner does in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Sends a night, in wire version 0.
+    Codelab,
+    /// Sends a night, in wire version 1.
+    Night,
+    /// Proves herself first.
+    Mutual,
+    /// Sends many nights, in several messages.
+    Nights,
+    /// Proves herself wrongly, and sends a night all the same.
+    Forger(Wrong),
+}
+
+impl Kind {
+    /// Those that are to be answered.
+    pub const HONEST: [Self; 4] = [Self::Codelab, Self::Night, Self::Mutual, Self::Nights];
+
+    fn options(self) -> ConnectOptions {
+        let wire = if self == Self::Codelab { Wire::V0 } else { Wire::V1 };
+        let attest = match self {
+            Self::Mutual | Self::Forger(_) => Attest::Required,
+            Self::Codelab | Self::Night | Self::Nights => Attest::Never,
+        };
+        ConnectOptions { wire, attest, ..ConnectOptions::default() }
+    }
+}
 
 /// What is in all health data of a run and in nothing else.
 #[derive(Clone, Debug)]
@@ -42,18 +79,21 @@ impl Canary {
 pub struct Owners {
     verifier: Verifier,
     policy: Policy,
+    proofs: Arc<Proofs>,
     canary: Canary,
     nights: AtomicU64,
 }
 
 impl Owners {
-    /// They trust this root alone and approve of the mocked launcher's identity.
-    pub fn new(root: &Path, rng: &mut fastrand::Rng) -> Self {
-        let anchors = Anchors::from_pem(&std::fs::read(root).unwrap()).unwrap();
+    /// They trust the root of these keys alone, approve of the mocked launcher's identity, and prove themselves with the same
+    /// keys.
+    pub fn new(pki: &Path, rng: &mut fastrand::Rng) -> Self {
+        let anchors = Anchors::from_pem(&std::fs::read(Pki::root_path(pki)).unwrap()).unwrap();
         let verifier = Verifier::new(anchors, Expectation::default());
         let baseline = Baseline::parse(policy::DEFAULT_BASELINE).unwrap();
         let policy = Policy::compile(PolicySource::Default, baseline).unwrap();
-        Self { verifier, policy, canary: Canary::new(rng), nights: AtomicU64::new(0) }
+        let proofs = Proofs::new(&Pki::load_or_create(pki).unwrap());
+        Self { verifier, policy, proofs, canary: Canary::new(rng), nights: AtomicU64::new(0) }
     }
 
     /// What is in all of their data.
@@ -74,14 +114,13 @@ impl Owners {
     }
 
     /// One whole session.
-    pub async fn session(&self, address: SocketAddr, wire: Wire) -> End {
-        self.try_session(address, wire).await.map_or_else(|end| end, |()| End::Answered)
+    pub async fn session(&self, address: SocketAddr, kind: Kind) -> End {
+        self.try_session(address, kind).await.map_or_else(|end| end, |()| End::Answered)
     }
 
-    async fn try_session(&self, address: SocketAddr, wire: Wire) -> Result<(), End> {
+    async fn try_session(&self, address: SocketAddr, kind: Kind) -> Result<(), End> {
         let endpoint: Endpoint = address.to_string().parse().unwrap();
-        let options = ConnectOptions { wire, ..ConnectOptions::default() };
-        let connected = connect(&endpoint, &options).await.map_err(|error| not_connected(&error))?;
+        let connected = connect(&endpoint, &kind.options()).await.map_err(|error| not_connected(&error))?;
         let presented = connected.receive_token().await.map_err(|error| link("no token: ", &error))?;
         let attested = match presented.attest(&self.verifier, UnixTime::now()) {
             Ok(attested) => attested,
@@ -90,32 +129,114 @@ impl Owners {
                 return Err(End::refused("its token is no proof"));
             }
         };
-        let approved = match attested.decide(&self.policy, "uwear", UnixTime::now()) {
+        let mut approved = match attested.decide(&self.policy, "uwear", UnixTime::now()) {
             Ok(approved) => approved,
             Err(denied) => {
                 denied.close().await;
                 return Err(End::refused("its token is not acceptable"));
             }
         };
+        let wrong = if let Kind::Forger(wrong) = kind { Some(wrong) } else { None };
+        if kind == Kind::Mutual || wrong.is_some() {
+            let prover = self.proofs.prover(wrong);
+            approved = approved.prove(&prover, "usleep").await.map_err(|error| match error {
+                ProveError::Link(error) => link("before the release: ", &error),
+                other => End::refused(other),
+            })?;
+        }
+        match kind {
+            Kind::Nights => self.send_nights(approved).await,
+            _ => self.send_night(approved, kind).await,
+        }
+    }
+
+    async fn send_night(&self, approved: Approved, kind: Kind) -> Result<(), End> {
         let (night, minutes) = self.night();
         let phi = Phi::new(Zeroizing::new(night)).unwrap();
-        let released = approved.release(phi).await.map_err(|error| match error {
-            ReleaseError::NotBegun(error) => link("before the release: ", &error),
-            ReleaseError::Interrupted(error) => link(AFTER_RELEASE, &error),
-            other => End::refused(other),
-        })?;
-        let answer = released.result().await.map_err(|error| match error {
-            AnswerError::Link(error) => link(AFTER_RELEASE, &error),
-            other => End::lost(format_args!("{AFTER_RELEASE}{other}")),
-        })?;
-        let result: serde_json::Value = serde_json::from_str(answer.expose()).unwrap_or_default();
-        let total = result.get("total_minutes").and_then(serde_json::Value::as_f64);
-        let ours = total.is_some_and(|total| (total - minutes).abs() < 1e-3);
-        if ours && answer.receipted().is_some() == (wire == Wire::V1) {
-            Ok(())
-        } else {
-            Err(End::refused("the answer is to another night"))
+        let released = approved.release(phi).await.map_err(not_released)?;
+        let answer = released.result().await.map_err(not_answered)?;
+        let total = number(answer.expose(), "total_minutes");
+        ours(total, minutes)?;
+        receipted(&answer, kind)
+    }
+
+    async fn send_nights(&self, approved: Approved) -> Result<(), End> {
+        let (first, minutes) = self.message();
+        let mut all = minutes.clone();
+        let mut unanswered = minutes;
+        let mut streaming = approved.release_stream(first).await.map_err(not_released)?;
+        for _ in 1..MESSAGES {
+            let (next, minutes) = self.message();
+            all.extend(&minutes);
+            let (on, result) = streaming.send(next).await.map_err(not_answered)?;
+            streaming = on;
+            answers(&result, &unanswered)?;
+            unanswered = minutes;
         }
+        let (streamed, last) = streaming.end().await.map_err(not_answered)?;
+        answers(&last, &unanswered)?;
+        let answer = streamed.summary().await.map_err(not_answered)?;
+        ours(number(answer.expose(), "nights"), all.len() as f64)?;
+        let average = all.iter().sum::<f64>() / all.len() as f64;
+        ours(number(answer.expose(), "average_minutes"), average)?;
+        receipted(&answer, Kind::Nights)
+    }
+
+    /// A message of a stream, and the minutes of each of its nights.
+    fn message(&self) -> (Phi, Vec<f64>) {
+        let nights: Vec<_> = (0..NIGHTS_OF_A_MESSAGE).map(|_| self.night()).collect();
+        let mut lines = Zeroizing::new(Vec::new());
+        for (night, _) in &nights {
+            lines.extend_from_slice(night);
+            lines.push(b'\n');
+        }
+        (Phi::new(lines).unwrap(), nights.iter().map(|(_, minutes)| *minutes).collect())
+    }
+}
+
+fn number(json: &str, name: &str) -> Option<f64> {
+    serde_json::from_str::<serde_json::Value>(json).ok()?.get(name)?.as_f64()
+}
+
+/// Whether an answer is to what was sent.
+fn ours(got: Option<f64>, sent: f64) -> Result<(), End> {
+    let ours = got.is_some_and(|got| (got - sent).abs() < 1e-3);
+    if ours { Ok(()) } else { Err(End::refused("the answer is to another night")) }
+}
+
+/// The first column of a message's results is the total of each night.
+fn answers(result: &PartResult, sent: &[f64]) -> Result<(), End> {
+    let json: serde_json::Value = serde_json::from_str(result.expose()).unwrap_or_default();
+    let rows = json.get("nights").and_then(serde_json::Value::as_array).map_or(&[][..], Vec::as_slice);
+    if rows.len() != sent.len() {
+        return Err(End::refused("the answer is to another number of nights"));
+    }
+    rows.iter()
+        .zip(sent)
+        .try_for_each(|(row, sent)| ours(row.get(0).and_then(serde_json::Value::as_f64), *sent))
+}
+
+fn receipted(answer: &Answer, kind: Kind) -> Result<(), End> {
+    let wanted = kind != Kind::Codelab;
+    if answer.receipted().is_some() == wanted {
+        Ok(())
+    } else {
+        Err(End::refused("a receipt too many, or none"))
+    }
+}
+
+fn not_released(error: ReleaseError) -> End {
+    match error {
+        ReleaseError::NotBegun(error) => link("before the release: ", &error),
+        ReleaseError::Interrupted(error) => link(AFTER_RELEASE, &error),
+        other => End::refused(other),
+    }
+}
+
+fn not_answered(error: AnswerError) -> End {
+    match error {
+        AnswerError::Link(error) => link(AFTER_RELEASE, &error),
+        other => End::refused(format_args!("{AFTER_RELEASE}{other}")),
     }
 }
 
@@ -146,18 +267,28 @@ fn link(stage: &str, error: &LinkError) -> End {
     }
 }
 
-/// So many sessions, at most `at_once` under way, both versions of the wire by turns. Every one of them is accounted for.
+/// So many sessions of honest owners, at most `at_once` under way, every kind by turns. Every one of them is accounted for.
 pub async fn crowd(owners: &Arc<Owners>, address: SocketAddr, count: usize, at_once: usize) -> Account {
+    crowd_of(&Kind::HONEST, owners, address, count, at_once).await
+}
+
+/// The same, of these kinds by turns.
+pub async fn crowd_of(
+    kinds: &[Kind],
+    owners: &Arc<Owners>,
+    address: SocketAddr,
+    count: usize,
+    at_once: usize,
+) -> Account {
     let mut account = Account::default();
     account.ask(count);
     let room = Arc::new(Semaphore::new(at_once));
     let mut sessions = JoinSet::new();
-    for number in 0..count {
+    for kind in kinds.iter().copied().cycle().take(count) {
         let (owners, room) = (Arc::clone(owners), Arc::clone(&room));
-        let wire = if number % 2 == 0 { Wire::V0 } else { Wire::V1 };
         sessions.spawn(async move {
             let _place = room.acquire_owned().await.unwrap();
-            owners.session(address, wire).await
+            owners.session(address, kind).await
         });
     }
     while let Some(ended) = sessions.join_next().await {

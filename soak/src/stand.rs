@@ -1,5 +1,6 @@
 //! What the scenes are played on.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::launcher::LauncherProcess;
 use crate::owners::Uwear;
 use crate::programs::Programs;
 use crate::sessions::Owners;
-use crate::usleep::{Said, UsleepProcess};
+use crate::usleep::{Said, UsleepProcess, client_baseline};
 
 /// Any port of this machine's own.
 pub const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -68,8 +69,9 @@ impl Stand {
         let mut rng = fastrand::Rng::with_seed(seed);
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("teeserver.sock");
+        fs::write(client_baseline(&socket), policy::CLIENT_BASELINE).unwrap();
         let launcher = LauncherProcess::start(&programs, &socket).await;
-        let owners = Arc::new(Owners::new(&programs.root(), &mut rng));
+        let owners = Arc::new(Owners::new(&programs.pki, &mut rng));
         let usleep = UsleepProcess::start(&programs, &socket, ANYWHERE, owners.canary()).await;
         let uwear = Uwear::new(&programs, folder.path());
         Self {

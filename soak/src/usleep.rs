@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -63,6 +63,11 @@ impl Said {
     }
 }
 
+/// Where the allowed values for clients are, beside the launcher's socket.
+pub(crate) fn client_baseline(socket: &Path) -> PathBuf {
+    socket.with_file_name("client_baseline.json")
+}
+
 impl UsleepProcess {
     /// Starts one at this address, port 0 for any; it serves when this returns. Its words are looked through for the
     /// canary.
@@ -70,6 +75,9 @@ impl UsleepProcess {
         let mut command = programs.usleep_command();
         let listen = format!("--listen={at}");
         command.args([listen.as_str(), "--log-format=json"]).args(RAISED).arg("--socket").arg(socket);
+        // Owners who offer a proof are asked for it.
+        command.args(["--attest-client", "auto", "--client-root"]).arg(programs.root());
+        command.arg("--client-baseline").arg(client_baseline(socket));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let said = Arc::<Mutex<Said>>::default();

@@ -32,6 +32,11 @@ async fn no_data_goes_to_a_usleep_whose_token_proves_nothing_nor_to_a_relay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_client_is_served_whose_proof_is_wrong_and_none_is_refused_whose_proof_is_right() {
+    plays(&[Scene::Forgers]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_outlast_a_launcher_that_fails_for_a_moment_or_are_told() {
     let mut stand = stand().await;
     for fault in [Fault::Http500, Fault::CutBody] {
