@@ -33,6 +33,8 @@ mod connect_error;
 #[cfg(doctest)]
 mod does_not_compile;
 mod frames;
+#[cfg(feature = "framing")]
+pub mod framing;
 mod identity;
 mod limits;
 mod link;

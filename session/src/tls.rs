@@ -25,6 +25,11 @@ use crate::identity::Identity;
 /// the upgrade fails.
 const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
 
+/// What a connection takes at once to be encrypted, in bytes: five records (RFC 8446 §5.1). Unless told rustls takes 64 KiB,
+/// and what is left of a message of that length, the head of its frame, would cost a call of the system and a segment of
+/// its own. No power of two is a multiple of this.
+pub const WRITE_BUFFER: usize = 5 * 16 * 1024;
+
 /// The provider of everything cryptographic, its key exchange groups in our order.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Message, handshake::client::Request};
 
 use super::endpoint::Endpoint;
@@ -119,7 +120,8 @@ async fn upgrade(
     let config = tls::client_config().map_err(ConnectError::tls)?;
     // Keys and keying material leave copies on the stack.
     let tls = wiping_stacks(TlsConnector::from(config).connect(name, tcp));
-    let tls = tls.await.map_err(ConnectError::from_tls_io)?;
+    let mut tls = tls.await.map_err(ConnectError::from_tls_io)?;
+    tls.get_mut().1.set_buffer_limit(Some(tls::WRITE_BUFFER));
 
     let (_, connection) = tls.get_ref();
     let binding = wiping_stack(|| match wire {
@@ -130,10 +132,7 @@ async fn upgrade(
         .negotiated_key_exchange_group()
         .map_or_else(|| "unknown".to_owned(), |group| format!("{:?}", group.name()));
 
-    let largest = limits.attestation_bytes.max(limits.result_bytes).max(limits.receipt_bytes);
-    // Streams are of version 1. What is due at another stage is held to that stage's own limit.
-    let largest = if wire == 0 { largest } else { largest.max(limits.part_result_bytes) };
-    let config = websocket_config(READ_BUFFER, largest);
+    let (largest, config) = websocket(limits, wire);
     let request = request(endpoint, wire)?;
     let upgraded =
         tokio_tungstenite::client_async_with_config(request, Metered::new(tls), Some(config)).await;
@@ -145,6 +144,14 @@ async fn upgrade(
     }
     let info = ConnectionInfo { peer, key_exchange, wire };
     Ok(Connected { link, binding, info, limits: limits.clone() })
+}
+
+/// The longest message that is due at any stage, and the websocket that takes it.
+pub(crate) fn websocket(limits: &Limits, wire: u8) -> (usize, WebSocketConfig) {
+    let largest = limits.attestation_bytes.max(limits.result_bytes).max(limits.receipt_bytes);
+    // Streams are of version 1. What is due at another stage is held to that stage's own limit.
+    let largest = if wire == 0 { largest } else { largest.max(limits.part_result_bytes) };
+    (largest, websocket_config(READ_BUFFER, largest))
 }
 
 fn request(endpoint: &Endpoint, wire: u8) -> Result<Request, ConnectError> {

@@ -15,6 +15,7 @@
 mod approved;
 mod connect;
 mod endpoint;
+mod exchange;
 mod released;
 mod stages;
 mod streaming;
@@ -25,3 +26,5 @@ pub use endpoint::{DEFAULT_PORT, Endpoint, EndpointError, PATH};
 pub use released::{Answer, AnswerError, Receipted, Released};
 pub use stages::{Attested, Connected, Denied, Presented, Unproven};
 pub use streaming::{PartResult, Streamed, Streaming};
+#[cfg(feature = "framing")]
+pub(crate) use {connect::websocket, exchange::Exchange};

@@ -58,6 +58,11 @@ use observer::{Nobody, Stopwatch, Watched};
 pub(crate) use room::{NoRoom, Reserved, Room};
 use serving::Serving;
 use upgrade::{Gate, Upgrade};
+#[cfg(feature = "framing")]
+pub(crate) use {
+    room::Rooms,
+    upgrade::{READ_BUFFER, link},
+};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

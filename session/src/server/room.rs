@@ -19,14 +19,14 @@ pub(super) const UNCOUNTED: u64 = 4 * 1024;
 const LOAD_UNIT: u64 = 1024 * 1024;
 
 /// The room that all sessions share.
-pub(super) struct Rooms {
+pub(crate) struct Rooms {
     all: Arc<Semaphore>,
     size: usize,
     by_address: PerAddress,
 }
 
 impl Rooms {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
         let size = limits.phi_in_flight.min(Semaphore::MAX_PERMITS);
         Self {
             all: Arc::new(Semaphore::new(size)),
@@ -40,7 +40,7 @@ impl Rooms {
     }
 
     /// The way to it of a connection from `peer`.
-    pub(super) fn of(&self, peer: IpAddr) -> Room {
+    pub(crate) fn of(&self, peer: IpAddr) -> Room {
         Room { all: PollSemaphore::new(Arc::clone(&self.all)), by_address: self.by_address.clone(), peer }
     }
 }

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
@@ -34,10 +34,11 @@ use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Link, websocket_config};
 use crate::metered::Metered;
+use crate::tls;
 use crate::wire::Wire;
 
 /// A small buffer: an idle session should cost little, and PHI is small.
-const READ_BUFFER: usize = 4 * 1024;
+pub(crate) const READ_BUFFER: usize = 4 * 1024;
 
 /// Longest request head, in bytes; hyper takes no less.
 const MAX_HEAD: usize = 8 * 1024;
@@ -122,17 +123,30 @@ pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
     let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
         return Err(io::Error::other("the upgraded connection is of another type"));
     };
-    let stream = stream.into_inner();
+    let mut stream = stream.into_inner();
+    stream.get_mut().1.set_buffer_limit(Some(tls::WRITE_BUFFER));
     let binding = wiping_stack(|| binding(&stream, wire, key)).map_err(io::Error::other)?;
+    let link = link(stream, wire, gate.meter, gate.room, &read_buf, limits).await;
+    Ok(Upgrade::Session { connected: Box::new(Connected::new(link, binding, limits.clone())), waiting })
+}
+
+/// The websocket over a stream whose upgrade is done, of which `early` has been read already.
+pub(crate) async fn link<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    wire: u8,
+    meter: Arc<Meter>,
+    room: Room,
+    early: &[u8],
+    limits: &Limits,
+) -> Link<S> {
     let largest = match wire {
         0 => limits.phi_bytes,
         _ => limits.phi_bytes.saturating_add(COMMITMENT_KEY_BYTES).max(limits.attestation_bytes),
     };
     let config = websocket_config(READ_BUFFER, largest);
-    let stream = Metered::new(stream).counted_by(gate.meter).watched(gate.room, largest, &read_buf);
+    let stream = Metered::new(stream).counted_by(meter).watched(room, largest, early);
     let websocket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let link = Link::new(websocket, largest, limits.close);
-    Ok(Upgrade::Session { connected: Box::new(Connected::new(link, binding, limits.clone())), waiting })
+    Link::new(websocket, largest, limits.close)
 }
 
 fn binding(tls: &TlsStream<TcpStream>, wire: u8, key: &ReceiptKey) -> Result<Binding, rustls::Error> {
