@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use attestation::{Anchors, Expectation, Phi, Verifier};
 use policy::{Baseline, Policy, PolicySource};
 use rustls_pki_types::UnixTime;
+use session::client::Approved;
 use session::{ConnectOptions, Endpoint, Wire, connect};
 use zeroize::Zeroizing;
 
@@ -121,6 +122,23 @@ async fn client(number: usize, load: Load, judge: Arc<Judge>, from: Instant, unt
 /// One whole session; the error is its reason in words.
 pub async fn session(endpoint: &Endpoint, options: &ConnectOptions, judge: &Judge) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
+    let approved = approved(endpoint, options, judge).await?;
+    let phi = Phi::new(Zeroizing::new(AMY.trim_ascii_end().to_vec())).map_err(|error| words(&error))?;
+    let released = approved.release(phi).await.map_err(|error| words(&error))?;
+    let answer = released.result().await.map_err(|error| words(&error))?;
+    if answer.expose().is_empty() || answer.receipted().is_some() != (options.wire == Wire::V1) {
+        return Err("an answer without result or receipt".to_owned());
+    }
+    Ok(())
+}
+
+/// A session up to the release; the error is its reason in words.
+pub async fn approved(
+    endpoint: &Endpoint,
+    options: &ConnectOptions,
+    judge: &Judge,
+) -> Result<Approved, String> {
+    let words = |error: &dyn std::fmt::Display| error.to_string();
     let connected = connect(endpoint, options).await.map_err(|error| words(&error))?;
     let presented = connected.receive_token().await.map_err(|error| words(&error))?;
     let attested = match presented.attest(&judge.verifier, UnixTime::now()) {
@@ -131,18 +149,11 @@ pub async fn session(endpoint: &Endpoint, options: &ConnectOptions, judge: &Judg
             return Err(reason);
         }
     };
-    let approved = match attested.decide(&judge.policy, "uwear", UnixTime::now()) {
-        Ok(approved) => approved,
+    match attested.decide(&judge.policy, "uwear", UnixTime::now()) {
+        Ok(approved) => Ok(approved),
         Err(denied) => {
             denied.close().await;
-            return Err("denied".to_owned());
+            Err("denied".to_owned())
         }
-    };
-    let phi = Phi::new(Zeroizing::new(AMY.trim_ascii_end().to_vec())).map_err(|error| words(&error))?;
-    let released = approved.release(phi).await.map_err(|error| words(&error))?;
-    let answer = released.result().await.map_err(|error| words(&error))?;
-    if answer.expose().is_empty() || answer.receipted().is_some() != (options.wire == Wire::V1) {
-        return Err("an answer without result or receipt".to_owned());
     }
-    Ok(())
 }

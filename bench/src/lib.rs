@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A bench that cannot measure has nothing to say.
 
 pub mod clients;
+pub mod framing;
+pub mod nights;
 pub mod process;
 pub mod roles;
 pub mod stats;

@@ -56,9 +56,7 @@ impl Process {
 
     /// Its resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
-        let statm = fs::read_to_string(format!("/proc/{}/statm", self.id())).unwrap();
-        let pages: u64 = statm.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
-        pages * rustix::param::page_size() as u64
+        resident_bytes(&self.id().to_string())
     }
 }
 
@@ -77,6 +75,23 @@ pub fn processor_seconds(process: &str) -> f64 {
     let ticks: u64 =
         after_name.split_ascii_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// Resident memory of a process, or of `self`, in bytes (proc_pid_statm(5): the second field, in pages).
+pub fn resident_bytes(process: &str) -> u64 {
+    let statm = fs::read_to_string(format!("/proc/{process}/statm")).unwrap();
+    let pages: u64 = statm.split_ascii_whitespace().nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+/// Time that the threads of a process, or of `self`, have run, in seconds. Finer than [`processor_seconds`], and without
+/// threads that have ended (/proc/PID/task/*/schedstat: the first field, in nanoseconds).
+pub fn run_seconds(process: &str) -> f64 {
+    let run = |task: std::io::Result<fs::DirEntry>| {
+        let times = fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap();
+        times.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    fs::read_dir(format!("/proc/{process}/task")).unwrap().map(run).sum::<u64>() as f64 / 1e9
 }
 
 /// Lets this process, and those that it starts, open as many files as the system allows.
