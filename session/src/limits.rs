@@ -44,6 +44,9 @@ pub struct Limits {
     /// Wire version 1, many documents: from the first of a stream to the message that ends it. Without it a client that is
     /// never quite too slow would keep its place for ever.
     pub stream: Duration,
+    /// Slowest stream in bytes of PHI a second: it may take `phi`, and a second more for each so many bytes that have come.
+    /// Without it one short message after the other, each just in time, would hold a place for all of `stream`.
+    pub stream_bytes_per_second: u64,
     /// Longest stream in bytes: the PHI of all its messages.
     pub stream_bytes: u64,
     /// Longest result of one message of a stream in bytes.
@@ -73,6 +76,14 @@ pub struct Limits {
     pub waiting_per_address: usize,
 }
 
+impl Limits {
+    /// How long a stream may take in all of which so many bytes have come.
+    pub(crate) fn stream_for(&self, bytes: u64) -> Duration {
+        let earned = Duration::from_secs(bytes / self.stream_bytes_per_second.max(1));
+        self.phi.saturating_add(earned).min(self.stream)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -90,6 +101,7 @@ impl Default for Limits {
             phi_in_flight: 256 * 1024 * 1024,
             phi_in_flight_per_address: 64 * 1024 * 1024,
             stream: Duration::from_secs(3600),
+            stream_bytes_per_second: 1024,
             stream_bytes: 1024 * 1024 * 1024,
             part_result_bytes: MAX_PART_RESULT_BYTES,
             result: Duration::from_secs(30),
@@ -103,5 +115,29 @@ impl Default for Limits {
             handshakes_per_address: 64,
             waiting_per_address: 8,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_earns_its_time_by_what_it_has_sent_up_to_the_limit_of_every_stream() {
+        let limits = Limits::default();
+        let most = (limits.stream - limits.phi).as_secs() * limits.stream_bytes_per_second;
+        for (bytes, seconds) in [
+            (0, 30),
+            (1023, 30),
+            (1024, 31),
+            (10 * 1024, 40),
+            (most - 1, 3599),
+            (most, 3600),
+            (u64::MAX, 3600),
+        ] {
+            assert_eq!(limits.stream_for(bytes), Duration::from_secs(seconds), "{bytes}");
+        }
+        let none = Limits { stream_bytes_per_second: 0, ..limits };
+        assert_eq!(none.stream_for(1), Duration::from_secs(31));
     }
 }

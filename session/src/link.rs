@@ -137,7 +137,12 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn after(limit: Duration) -> Self {
-        Self { at: Instant::now() + limit, limit }
+        Self::since(Instant::now(), limit)
+    }
+
+    /// Of a stage that began then.
+    pub(crate) fn since(begun: Instant, limit: Duration) -> Self {
+        Self { at: begun + limit, limit }
     }
 
     /// The one of the two that comes first.

@@ -14,6 +14,8 @@ use futures_util::SinkExt as _;
 use serde_json::{Value, json};
 use session::Limits;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Longer than any of these takes; only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -78,6 +80,16 @@ struct Row {
     told: (u16, &'static str),
     outcome: &'static str,
     logged: &'static str,
+}
+
+/// Messages need not begin for a while, but the stream as a whole is to be this fast.
+fn paced(stream_bytes_per_second: u64) -> Limits {
+    Limits {
+        phi: Duration::from_millis(100),
+        phi_first_byte: Duration::from_millis(300),
+        stream_bytes_per_second,
+        ..Limits::default()
+    }
 }
 
 fn rows() -> Vec<Row> {
@@ -150,6 +162,40 @@ fn rows() -> Vec<Row> {
             limits: Limits { stream: Duration::from_millis(60), ..Limits::default() },
             outcome: "lost",
             ..row("no end in time", Vec::new(), (1008, "too-slow"), "nothing came in time: waited 60ms")
+        },
+        Row {
+            limits: paced(one + 1),
+            outcome: "lost",
+            ..row(
+                "a byte less than buys a second more",
+                Vec::new(),
+                (1008, "too-slow"),
+                "nothing came in time: waited 100ms",
+            )
+        },
+        Row {
+            limits: paced(one),
+            outcome: "lost",
+            ..row(
+                "as much as buys a second more, and then nothing",
+                Vec::new(),
+                (1008, "too-slow"),
+                "nothing came in time: waited 300ms",
+            )
+        },
+        Row {
+            limits: Limits {
+                phi: Duration::from_millis(300),
+                phi_first_byte: Duration::from_millis(100),
+                ..paced(1)
+            },
+            outcome: "lost",
+            ..row(
+                "a message that begins and does not end",
+                vec![Message::Frame(Frame::message(nights(1), OpCode::Data(Data::Binary), false))],
+                (1008, "too-slow"),
+                "nothing came in time: waited 300ms",
+            )
         },
         Row {
             limits: Limits { part_result_bytes: 64, ..Limits::default() },

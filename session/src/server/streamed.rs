@@ -4,6 +4,7 @@
 use attestation::Phi;
 use attestation::v1::End;
 use rustls::pki_types::UnixTime;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -41,7 +42,7 @@ struct Stream {
     messages: u64,
     /// Of PHI, in all messages.
     bytes: u64,
-    ends: Deadline,
+    begun: Instant,
 }
 
 impl PartResponder {
@@ -52,9 +53,9 @@ impl PartResponder {
         committing: Box<Committing>,
         first: Phi,
     ) -> Received {
-        let ends = Deadline::after(limits.stream);
+        let begun = Instant::now();
         let bytes = length(&first);
-        Received::Stream(first, Self(Stream { link, limits, committing, messages: 1, bytes, ends }))
+        Received::Stream(first, Self(Stream { link, limits, committing, messages: 1, bytes, begun }))
     }
 
     /// Sends the result of this message; or says that the PHI cannot be used, and closes.
@@ -80,7 +81,7 @@ impl PartResponder {
             return Err(stream.end((Close::PhiInvalid, SessionError::ReplyTooLarge { limit })).await);
         }
         stream.committing.result(&text);
-        let deadline = Deadline::after(stream.limits.result).or_earlier(stream.ends);
+        let deadline = Deadline::after(stream.limits.result).or_earlier(stream.ends());
         let sent = tokio::select! {
             () = closing.cancelled() => Err((Close::Draining, SessionError::Draining)),
             sent = stream.link.send(Message::text(text.as_str()), deadline) => sent.map_err(told),
@@ -99,8 +100,8 @@ impl Answered {
     /// [`SessionError`]; the client has been told by a close code.
     pub async fn receive(self, closing: &CancellationToken) -> Result<Next, SessionError> {
         let Self(mut stream) = self;
-        let first_byte = Deadline::after(stream.limits.phi_first_byte).or_earlier(stream.ends);
-        let whole = Deadline::after(stream.limits.phi).or_earlier(stream.ends);
+        let first_byte = Deadline::after(stream.limits.phi_first_byte).or_earlier(stream.ends());
+        let whole = Deadline::after(stream.limits.phi).or_earlier(stream.ends());
         let received = tokio::select! {
             () = closing.cancelled() => Err((Close::Draining, SessionError::Draining)),
             received = stream.link.receive_begun_by(first_byte, whole) => received.map_err(told),
@@ -135,6 +136,11 @@ impl StreamEnd {
 }
 
 impl Stream {
+    /// When it is too slow, by what has come so far.
+    fn ends(&self) -> Deadline {
+        Deadline::since(self.begun, self.limits.stream_for(self.bytes))
+    }
+
     fn part(&mut self, message: Zeroizing<Vec<u8>>) -> Result<Phi, Refused> {
         let phi = phi(message, &self.limits)?;
         self.bytes = self.bytes.saturating_add(length(&phi));
