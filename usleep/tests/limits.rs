@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use attestation::Expectation;
+use attestation::message::MAX_TOKEN_BYTES;
+use attestation::v1::MAX_BATCH;
 use common::server::TestServer;
 use common::version_1::{Client1, KEY};
 use common::{Client, PHI};
 use futures_util::{SinkExt as _, StreamExt as _};
+use launcher::DeskOptions;
 use serde_json::Value;
 use session::Limits;
 use tokio::io::AsyncWriteExt as _;
@@ -194,8 +198,57 @@ fn rows() -> Vec<Row> {
     ]
 }
 
+/// What is no session's own: of tokens, and of the desk that asks for them.
+fn rows_of_tokens() -> Vec<Row> {
+    let Expectation { leeway, max_age, max_lifetime, .. } = Expectation::default();
+    let DeskOptions { tokens_per_second, alone_under_way, waiting, .. } = DeskOptions::default();
+    let seconds = Duration::from_secs;
+    let row = |limit, is, tests| Row { limit, is, tests };
+    const ATTACKS: &str = "every_attack_is_refused_by_its_own_error";
+    const AT_THE_LIMITS: &str = "what_is_at_a_limit_or_odd_and_signed_as_it_is_verifies";
+    const TIMES: &str = "times_are_judged_as_a_plain_reading_judges_them";
+    vec![
+        row(
+            "token",
+            MAX_TOKEN_BYTES == 128 * KIB,
+            &[
+                "sizes_are_accepted_at_the_limit_and_refused_one_over",
+                "a_text_over_the_limit_is_refused_before_it_is_taken_apart",
+            ],
+        ),
+        row("certificates of a token", true, &[ATTACKS, AT_THE_LIMITS]),
+        row("leeway of clocks", leeway == seconds(60), &[ATTACKS, AT_THE_LIMITS, TIMES]),
+        row("age of a token", max_age == seconds(300), &[ATTACKS, AT_THE_LIMITS, TIMES]),
+        row("lifetime of a token", max_lifetime == seconds(3600), &[ATTACKS, AT_THE_LIMITS, TIMES]),
+        row(
+            "batch",
+            MAX_BATCH == 4096,
+            &[
+                "a_batch_is_sealed_at_the_limit_and_refused_empty_and_one_over",
+                "a_batch_has_4096_sessions_at_most_and_the_rest_forms_the_next",
+            ],
+        ),
+        row("tokens a second", tokens_per_second == 4.0, &["the_rate_is_one_for_all"]),
+        row(
+            "other tokens between two batches",
+            true,
+            &["at_most_one_lone_request_leaves_between_two_batches_while_sessions_wait"],
+        ),
+        row(
+            "other tokens under way",
+            alone_under_way == 2,
+            &["lone_requests_by_themselves_go_in_order_two_at_a_time"],
+        ),
+        row(
+            "sessions at the desk",
+            waiting == 4 * 4096,
+            &["as_many_may_wait_as_were_allowed_and_not_one_more", "the_default_bound_holds_four_batches"],
+        ),
+    ]
+}
+
 /// Where the tests of the limits are.
-const TESTS: [&str; 12] = [
+const TESTS: [&str; 18] = [
     include_str!("limits.rs"),
     include_str!("bad_clients.rs"),
     include_str!("mutual.rs"),
@@ -206,13 +259,19 @@ const TESTS: [&str; 12] = [
     include_str!("../../session/src/server/room.rs"),
     include_str!("../../session/tests/client.rs"),
     include_str!("../../session/tests/version_1.rs"),
+    include_str!("../../attestation/src/message.rs"),
+    include_str!("../../attestation/tests/attacks.rs"),
+    include_str!("../../attestation/tests/inclusion.rs"),
+    include_str!("../../attestation/tests/properties.rs"),
+    include_str!("../../launcher/tests/desk/fairness.rs"),
     include_str!("../../launcher/tests/desk/limits.rs"),
+    include_str!("../../launcher/tests/desk/rate.rs"),
     include_str!("../../uwear/tests/nights.rs"),
 ];
 
 #[test]
 fn every_limit_is_what_the_protocol_says_and_has_tests() {
-    for Row { limit, is, tests } in rows() {
+    for Row { limit, is, tests } in rows().into_iter().chain(rows_of_tokens()) {
         assert!(is, "{limit} is not what docs/protocol.md says");
         assert!(!tests.is_empty(), "{limit}");
         for test in tests {

@@ -4,8 +4,9 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -48,6 +49,55 @@ async fn who_asks_for_more_time_than_there_is_is_not_waited_for() {
         let ended = Owner::new().release(server.address).args(["--retry-for", "5m"]).ends().await;
         ended.with_code(3);
         assert_eq!(server.seen().await.connections, 1);
+    }
+}
+
+#[tokio::test]
+async fn who_says_when_to_come_back_is_not_asked_before() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let times = Arc::clone(&asked);
+    let server = Scripted::tls(move |mut tls| {
+        times.lock().unwrap().push(Instant::now());
+        async move {
+            let _ = tls.read(&mut [0; 2048]).await;
+            let answer = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\nContent-Length: 0\r\n\r\n";
+            let _ = tls.write_all(answer.as_bytes()).await;
+            let _ = tls.shutdown().await;
+            tls.listen().await;
+        }
+    });
+    let server = server.await;
+    // Without a word of the server's, the third try would come within two seconds.
+    Owner::new().release(server.address).args(["--retry-for", "6s"]).ends().await.with_code(3);
+    let asked = asked.lock().unwrap();
+    assert!(asked.len() >= 2, "{} connections", asked.len());
+    for pair in asked.windows(2) {
+        assert!(pair[1] - pair[0] >= Duration::from_secs(2), "{:?}", pair[1] - pair[0]);
+    }
+}
+
+/// What ends a session before anything is sent: each cause of exit code 3, and what stands beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_pass_is_tried_again_and_nothing_else_is() {
+    let rows = [
+        (Some((1001, "draining")), 3),
+        (Some((1011, "attestation-unavailable")), 3),
+        (Some((1013, "busy")), 3),
+        (None, 3),
+        (Some((1003, "type")), 6),
+        (Some((1008, "refused")), 6),
+        (Some((1008, "client-attestation-required")), 6),
+    ];
+    for (close, code) in rows {
+        let server = Scripted::websocket(move |peer| async move {
+            if let Some((code, reason)) = close {
+                peer.close(code, reason).await;
+            }
+        })
+        .await;
+        Owner::new().release(server.address).args(["--retry-for", "3s"]).ends().await.with_code(code);
+        let connections = server.seen().await.connections;
+        assert_eq!(connections > 1, code == 3, "{close:?}: {connections} connections");
     }
 }
 
