@@ -1,6 +1,6 @@
 //! Standard output and standard error as a server needs them: whoever reads them, late or never, stops nothing.
 //!
-//! What is written goes to a bounded room, from which one thread of each stream writes line by line. A pipe that nobody
+//! What is written goes to a bounded room, from which one thread of each stream writes. A pipe that nobody
 //! empties stops that thread alone. What then finds no room is left out, counted, and told in the log as soon as somebody
 //! reads again.
 
@@ -13,6 +13,10 @@ use tracing::warn;
 
 /// What may wait for a stream's reader, in bytes: thousands of lines. A text that is longer by itself fits into an empty room.
 const ROOM: usize = 1024 * 1024;
+
+/// What comes so soon after something was written is gathered and written together: a busy server's threads would else
+/// wake the writer for each line.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// How long the end of the program waits for its last lines to be read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -81,13 +85,12 @@ impl Output {
     fn keep_writing(&self) {
         loop {
             let (text, left_out) = self.next();
-            for line in text.split_inclusive(|byte| *byte == b'\n') {
-                // A reader that is gone is no reason to end.
-                let _ = (self.write)(line);
-            }
+            // A reader that is gone is no reason to end.
+            let _ = (self.write)(&text);
             if left_out > 0 {
                 warn!(left_out, stream = self.name, "lines were left out: nobody read them in time");
             }
+            thread::sleep(GATHERING);
         }
     }
 
