@@ -59,7 +59,8 @@ pub struct Limits {
     pub receipt_bytes: usize,
     /// The websocket's closing handshake.
     pub close: Duration,
-    /// TLS handshakes and upgrades under way at the server; above it accepting pauses.
+    /// TLS handshakes and upgrades under way at the server; above it accepting pauses. An address that has as many as are
+    /// left for all others has the next one wait for its own, within `handshake`.
     pub handshakes: usize,
     /// Open connections at the server; above it HTTP 503.
     pub connections: usize,
@@ -68,8 +69,7 @@ pub struct Limits {
     /// Sessions of wire version 0 that wait for a token; above it HTTP 503. The launcher makes one at a
     /// time, a third of a second each: more than this could not be served before their client gives up.
     pub waiting_for_token: usize,
-    /// Handshakes and upgrades under way with one IPv4 address or one IPv6 /64; more are dropped, so that one
-    /// address cannot hold all of `handshakes`.
+    /// Handshakes and upgrades with one IPv4 address or one IPv6 /64, under way or waiting for their turn; more are dropped.
     pub handshakes_per_address: usize,
     /// Sessions from one address that wait for a token, so that one address cannot hold all of
     /// `waiting_for_token`; above it HTTP 503.

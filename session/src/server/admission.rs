@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::room::{Load, Room, Rooms};
+use super::turns::Turns;
 use crate::limits::Limits;
 
 /// Handshakes under way with clients for whom there is no room, only to tell them so. Above it they are dropped.
@@ -15,6 +16,8 @@ const REFUSALS: usize = 64;
 pub(super) struct Admission {
     /// Handshakes under way.
     pub(super) handshakes: Arc<Semaphore>,
+    /// Whose they are.
+    pub(super) turns: Arc<Turns>,
     /// Handshakes under way to say that there is no room.
     pub(super) refusals: Arc<Semaphore>,
     connections: Arc<Semaphore>,
@@ -34,8 +37,10 @@ pub(super) struct Seat {
 impl Admission {
     pub(super) fn new(limits: &Limits) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        let handshakes = semaphore(limits.handshakes);
         Self {
-            handshakes: semaphore(limits.handshakes),
+            turns: Turns::new(Arc::clone(&handshakes)),
+            handshakes,
             refusals: semaphore(REFUSALS),
             connections: semaphore(limits.connections),
             waiting: semaphore(limits.waiting_for_token),
@@ -65,7 +70,7 @@ impl Admission {
         seat(&self.waiting, &self.waiting_by_address, peer)
     }
 
-    /// Leave for one more handshake with `peer`; `None`: it has too many under way, and more would keep others out.
+    /// Leave for one more handshake with `peer`, under way or waiting for its turn; `None`: it has too many already.
     pub(super) fn handshake(&self, peer: IpAddr) -> Option<AddressSeat> {
         self.handshakes_by_address.take(peer)
     }
@@ -128,7 +133,7 @@ impl Drop for AddressSeat {
 }
 
 /// What counts as one address: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has to themselves.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),

@@ -16,6 +16,7 @@ mod room;
 mod serving;
 mod stages;
 mod streamed;
+mod turns;
 mod upgrade;
 mod workload;
 
@@ -57,6 +58,7 @@ pub(crate) use observer::Meter;
 use observer::{Nobody, Stopwatch, Watched};
 pub(crate) use room::{NoRoom, Reserved, Room};
 use serving::Serving;
+use turns::{Slot, Turn};
 use upgrade::{Gate, Upgrade};
 #[cfg(feature = "framing")]
 pub(crate) use {
@@ -219,18 +221,21 @@ impl<W: Workload> Server<W> {
         tcp: TcpStream,
         peer: SocketAddr,
         serving: Arc<Serving>,
-        (shaking, Entry { handshake, seat }): (AddressSeat, Entry),
+        (shaking, Entry { turn, seat }): (AddressSeat, Entry),
         watched: Watched,
     ) {
         let stopwatch = Stopwatch::start(Stage::Handshake);
-        let upgrade = self.upgrade(tcp, peer.ip(), seat.is_some(), &serving, watched.meter());
+        let upgrade = async {
+            let Some(_slot) = turn.come().await else { return Err(io::ErrorKind::TimedOut.into()) };
+            self.upgrade(tcp, peer.ip(), seat.is_some(), &serving, watched.meter()).await
+        };
         // What a stage needs is on the heap and gone with it: a task keeps the room that its largest stage took.
         let upgrade = timeout(self.limits.handshake, Box::pin(upgrade));
         let upgraded = tokio::select! {
             () = serving.closing.cancelled() => None,
             upgraded = upgrade => Some(upgraded.unwrap_or(Err(io::ErrorKind::TimedOut.into()))),
         };
-        drop((shaking, handshake));
+        drop(shaking);
         let end = match upgraded {
             Some(Ok(Upgrade::Session { connected, waiting })) => {
                 stopwatch.passed(&*self.attester.observer);
@@ -368,7 +373,7 @@ async fn admit(presented: PresentedClient, lines: &Lines) -> Result<Admitted, Se
 
 /// An accepted connection that may shake hands, and its seat if there is one.
 struct Entry {
-    handshake: OwnedSemaphorePermit,
+    turn: Turn,
     seat: Option<Seat>,
 }
 
@@ -376,10 +381,12 @@ struct Entry {
 /// have one; `None`: not even that.
 fn enter(admission: &Admission, peer: SocketAddr, handshake: OwnedSemaphorePermit) -> Option<Entry> {
     match admission.seat(peer.ip()) {
-        Some(seat) => Some(Entry { handshake, seat: Some(seat) }),
+        Some(seat) => {
+            Some(Entry { turn: admission.turns.turn(peer.ip(), handshake), seat: Some(seat) })
+        }
         None => {
-            let handshake = Arc::clone(&admission.refusals).try_acquire_owned().ok()?;
-            Some(Entry { handshake, seat: None })
+            let refusal = Arc::clone(&admission.refusals).try_acquire_owned().ok()?;
+            Some(Entry { turn: Turn::Now(Slot::apart(refusal)), seat: None })
         }
     }
 }
