@@ -7,7 +7,8 @@ mod common;
 use std::time::Duration;
 
 use common::program::{Ended, Program, launcher};
-use common::{CANARIES, Client, PHI};
+use common::version_1::Client1;
+use common::{CANARIES, Client, PHI, soon};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -237,6 +238,26 @@ async fn a_second_signal_ends_it_without_waiting_for_sessions() {
     let ended = timeout(PATIENCE, program.terminated()).await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains("a second signal"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn its_identity_is_renewed_as_often_as_it_is_told_and_no_session_suffers() {
+    let (_launcher, socket, _folder) = launcher().await;
+    let flags = ["--listen", "127.0.0.1:0", "--socket", &socket, "--identity-lifetime", "1s"];
+    let mut program = Program::start(&flags);
+    let address = program.ready().await;
+    let mut before = Client1::greet(address, false).await;
+    let renewed = async {
+        while Client1::connect(address).await.bound.spki == before.bound.spki {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("another identity", renewed).await;
+    let attestation = before.attestation().await;
+    before.ask(PHI, &attestation).await;
+    drop(before);
+    let ended = program.terminated().await;
+    assert!(ended.stderr.contains("the TLS identity is renewed"), "{ended:?}");
 }
 
 #[tokio::test]
