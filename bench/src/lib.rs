@@ -9,6 +9,7 @@
 pub mod clients;
 pub mod framing;
 pub mod nights;
+pub mod peers;
 pub mod process;
 pub mod roles;
 pub mod stats;

@@ -54,6 +54,14 @@ impl Process {
         processor_seconds(&self.id().to_string())
     }
 
+    /// Its resident memory that is no file, in bytes (proc_pid_status(5): `RssAnon`).
+    pub fn anonymous_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        let kibibytes: u64 = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        kibibytes * 1024
+    }
+
     /// Its resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
         resident_bytes(&self.id().to_string())
@@ -75,6 +83,16 @@ pub fn processor_seconds(process: &str) -> f64 {
     let ticks: u64 =
         after_name.split_ascii_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// How many connections over IPv4 the process that listens on this port has open (proc_net(5): state 01 is open, 08 open on
+/// this end alone).
+pub fn connections(port: u16) -> usize {
+    let port = format!(":{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| matches!(row.as_slice(), [_, local, _, "01" | "08", ..] if local.ends_with(&port)))
+        .count()
 }
 
 /// Resident memory of a process, or of `self`, in bytes (proc_pid_statm(5): the second field, in pages).
