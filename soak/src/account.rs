@@ -47,23 +47,51 @@ pub const AFTER_RELEASE: &str = "after the release: ";
 /// The reason of an owner's program that was killed.
 pub const KILLED: &str = "its owner was killed";
 
-/// Sessions by their ends, and what should not have happened.
+/// Sessions by their kinds and ends, and what should not have happened.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    asked: u64,
-    ends: BTreeMap<End, u64>,
+    kinds: BTreeMap<&'static str, Tally>,
     wrong: Vec<String>,
 }
 
-impl Account {
-    /// So many sessions are about to be asked for.
-    pub fn ask(&mut self, sessions: usize) {
-        self.asked += sessions as u64;
+/// Sessions of one kind.
+#[derive(Clone, Debug, Default)]
+struct Tally {
+    asked: u64,
+    ends: BTreeMap<End, u64>,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.asked += other.asked;
+        for (end, count) in other.ends {
+            *self.ends.entry(end).or_default() += count;
+        }
     }
 
-    /// One has ended.
-    pub fn ended(&mut self, end: End) {
-        *self.ends.entry(end).or_default() += 1;
+    fn count(&self, which: impl Fn(&End) -> bool) -> u64 {
+        self.ends.iter().filter(|(end, _)| which(end)).map(|(_, count)| count).sum()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answered = self.count(|end| *end == End::Answered);
+        let refused = self.count(|end| matches!(end, End::Refused(_)));
+        let lost = self.count(|end| matches!(end, End::Lost(_)));
+        write!(f, "asked {} = answered {answered} + refused {refused} + lost {lost}", self.asked)
+    }
+}
+
+impl Account {
+    /// A session of this kind is about to be asked for.
+    pub fn ask(&mut self, kind: &'static str) {
+        self.kinds.entry(kind).or_default().asked += 1;
+    }
+
+    /// One of this kind has ended.
+    pub fn ended(&mut self, kind: &'static str, end: End) {
+        *self.kinds.entry(kind).or_default().ends.entry(end).or_default() += 1;
     }
 
     /// Something happened that must not.
@@ -80,8 +108,9 @@ impl Account {
 
     /// Notes every end that is none of the right ones.
     pub fn only(&mut self, wanted: &str, right: impl Fn(&End) -> bool) {
-        let others: Vec<_> = self.ends.iter().filter(|(end, _)| !right(end)).collect();
-        let others: Vec<_> = others.iter().map(|(end, count)| format!("{count} {end}")).collect();
+        let all = self.kinds.iter().flat_map(|(kind, tally)| tally.ends.iter().map(move |end| (kind, end)));
+        let others = all.filter(|(_, (end, _))| !right(end));
+        let others: Vec<_> = others.map(|(kind, (end, count))| format!("{count} {kind} {end}")).collect();
         self.check(
             others.is_empty(),
             format_args!("wanted sessions to be {wanted}, got {}", others.join("; ")),
@@ -90,9 +119,8 @@ impl Account {
 
     /// Adds what another has counted; its faults go under its name, if it has one.
     pub fn add(&mut self, name: &str, other: Self) {
-        self.asked += other.asked;
-        for (end, count) in other.ends {
-            *self.ends.entry(end).or_default() += count;
+        for (kind, tally) in other.kinds {
+            self.kinds.entry(kind).or_default().add(tally);
         }
         let named = |what| if name.is_empty() { what } else { format!("{name}: {what}") };
         self.wrong.extend(other.wrong.into_iter().map(named));
@@ -100,37 +128,40 @@ impl Account {
 
     /// Sessions that were asked for.
     pub fn sessions(&self) -> u64 {
-        self.asked
+        self.kinds.values().map(|tally| tally.asked).sum()
     }
 
     /// How many ended in one of these ways.
     pub fn count(&self, which: impl Fn(&End) -> bool) -> u64 {
-        self.ends.iter().filter(|(end, _)| which(end)).map(|(_, count)| count).sum()
+        self.kinds.values().map(|tally| tally.count(&which)).sum()
     }
 
     /// What should not have happened, and sessions without an end or with two.
     pub fn faults(&self) -> Vec<String> {
-        let ended = self.count(|_| true);
-        let unaccounted =
-            (ended != self.asked).then(|| format!("{} sessions asked for, {ended} ended", self.asked));
+        let unaccounted = self.kinds.iter().filter_map(|(kind, tally)| {
+            let (asked, ended) = (tally.asked, tally.count(|_| true));
+            (ended != asked).then(|| format!("{kind}: {asked} sessions asked for, {ended} ended"))
+        });
         self.wrong.iter().cloned().chain(unaccounted).collect()
     }
 
-    /// Every end but the best with its count, one to a line.
+    /// Every end but the best with its count, one to a line, and then every kind with its own account.
     pub fn by_name(&self) -> impl Iterator<Item = String> {
-        self.ends
-            .iter()
-            .filter(|(end, _)| **end != End::Answered)
-            .map(|(end, count)| format!("{count:>7} {end}"))
+        let ends = self.all().ends.into_iter().filter(|(end, _)| *end != End::Answered);
+        let kinds = self.kinds.iter().map(|(kind, tally)| format!("{kind:>16}: {tally}"));
+        ends.map(|(end, count)| format!("{count:>7} {end}")).chain(kinds)
+    }
+
+    fn all(&self) -> Tally {
+        let mut all = Tally::default();
+        self.kinds.values().for_each(|tally| all.add(tally.clone()));
+        all
     }
 }
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let answered = self.count(|end| *end == End::Answered);
-        let refused = self.count(|end| matches!(end, End::Refused(_)));
-        let lost = self.count(|end| matches!(end, End::Lost(_)));
-        write!(f, "asked {} = answered {answered} + refused {refused} + lost {lost}", self.asked)
+        self.all().fmt(f)
     }
 }
 
@@ -140,11 +171,21 @@ mod tests {
 
     fn account(asked: usize, ends: &[End]) -> Account {
         let mut account = Account::default();
-        account.ask(asked);
+        for _ in 0..asked {
+            account.ask("night");
+        }
         for end in ends {
-            account.ended(end.clone());
+            account.ended("night", end.clone());
         }
         account
+    }
+
+    #[test]
+    fn a_session_that_ends_as_one_of_another_kind_is_two_faults() {
+        let mut account = account(1, &[]);
+        account.ended("mutual", End::Answered);
+        let wanted = ["mutual: 0 sessions asked for, 1 ended", "night: 1 sessions asked for, 0 ended"];
+        assert_eq!(account.faults(), wanted);
     }
 
     #[test]
@@ -159,7 +200,7 @@ mod tests {
     fn an_end_that_is_not_right_is_named() {
         let mut account = account(3, &[End::Answered, End::lost("cut off"), End::lost("cut off")]);
         account.only("answered", |end| *end == End::Answered);
-        assert_eq!(account.faults(), ["wanted sessions to be answered, got 2 lost, cut off"]);
+        assert_eq!(account.faults(), ["wanted sessions to be answered, got 2 night lost, cut off"]);
         assert_eq!(account.to_string(), "asked 3 = answered 1 + refused 0 + lost 2");
     }
 }

@@ -32,6 +32,9 @@ const TOKEN_FAULTS: [Fault; 7] = [
 /// Faults of the launcher: USleep has no token to show, or gets one later.
 const LAUNCHER_FAULTS: [Fault; 5] = [Fault::Http500, Fault::Quota, Fault::CutBody, Fault::NoX5c, Fault::Hang];
 
+/// The kind of session that a `uwear` of its own has.
+const UWEAR: &str = "program uwear";
+
 /// A kind of bad day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scene {
@@ -322,9 +325,9 @@ async fn usleep_killed(stand: &mut Stand) -> Account {
 async fn uwear_killed(stand: &mut Stand) -> Account {
     let mut account = Account::default();
     let Some(uwear) = stand.uwear.clone() else { return account };
-    account.ask(stand.scale.programs);
     let mut programs = JoinSet::new();
     for number in 0..stand.scale.programs {
+        account.ask(UWEAR);
         let (uwear, night, usleep) = (uwear.clone(), stand.owners.night().0, stand.usleep.address);
         let kill_after = (number % 2 == 0).then(|| Duration::from_millis(stand.rng.u64(0..150)));
         programs.spawn(async move { (kill_after.is_some(), uwear.release(usleep, night, kill_after).await) });
@@ -333,7 +336,7 @@ async fn uwear_killed(stand: &mut Stand) -> Account {
         let (marked, end) = ended.unwrap();
         let right = end == End::Answered || (marked && end == End::lost(KILLED));
         account.check(right, format_args!("wanted an answer, got {end}"));
-        account.ended(end);
+        account.ended(UWEAR, end);
     }
     audit(&uwear, &mut account).await;
     account
@@ -344,10 +347,10 @@ async fn disk_full(stand: &mut Stand) -> Account {
     let Some(uwear) = stand.uwear.clone() else { return account };
     let witness = stand.another_usleep(ANYWHERE).await;
     for _ in 0..3 {
-        account.ask(1);
+        account.ask(UWEAR);
         let blocks = stand.rng.u64(0..12);
         let night = stand.owners.night().0;
-        account.ended(uwear.release_on_full_disk(witness.address, night, blocks).await);
+        account.ended(UWEAR, uwear.release_on_full_disk(witness.address, night, blocks).await);
     }
     // The line of the end may be the one that does not fit: the answer then came all the same.
     let answered = |end: &End| *end == End::Answered || *end == End::lost(END_NOT_WRITTEN);

@@ -43,6 +43,17 @@ impl Kind {
     /// Those that are to be answered.
     pub const HONEST: [Self; 4] = [Self::Codelab, Self::Night, Self::Mutual, Self::Nights];
 
+    /// For accounts.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Codelab => "night, version 0",
+            Self::Night => "night, version 1",
+            Self::Mutual => "mutual",
+            Self::Nights => "many nights",
+            Self::Forger(_) => "forged client",
+        }
+    }
+
     fn options(self) -> ConnectOptions {
         let wire = if self == Self::Codelab { Wire::V0 } else { Wire::V1 };
         let attest = match self {
@@ -281,19 +292,19 @@ pub async fn crowd_of(
     at_once: usize,
 ) -> Account {
     let mut account = Account::default();
-    account.ask(count);
     let room = Arc::new(Semaphore::new(at_once));
     let mut sessions = JoinSet::new();
     for kind in kinds.iter().copied().cycle().take(count) {
         let (owners, room) = (Arc::clone(owners), Arc::clone(&room));
+        account.ask(kind.name());
         sessions.spawn(async move {
             let _place = room.acquire_owned().await.unwrap();
-            owners.session(address, kind).await
+            (kind, owners.session(address, kind).await)
         });
     }
     while let Some(ended) = sessions.join_next().await {
         match ended {
-            Ok(end) => account.ended(end),
+            Ok((kind, end)) => account.ended(kind.name(), end),
             Err(error) => account.wrong(format_args!("an owner's session broke off: {error}")),
         }
     }
