@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// [`LinkError`].
     pub async fn send(&mut self, message: Bytes) -> Result<(), LinkError> {
         let deadline = Deadline::after(self.0.limits.phi);
-        self.0.link.send(Message::Binary(message), deadline).await
+        self.0.link.send_payload(message, deadline).await
     }
 
     /// Sends a message as a stream does, one ahead of its result; gives the length of the result of the one before it, in
@@ -56,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sender<S> {
     /// # Errors
     /// [`LinkError`].
     pub async fn send_ahead(&mut self, message: Bytes) -> Result<usize, LinkError> {
-        Ok(self.0.send(Message::Binary(message)).await?.len())
+        Ok(self.0.send(message).await?.len())
     }
 
     /// Waits for a result; gives its length in bytes.

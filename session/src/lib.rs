@@ -39,6 +39,7 @@ mod identity;
 mod limits;
 mod link;
 mod metered;
+mod outgoing;
 pub mod server;
 pub mod tls;
 mod wire;

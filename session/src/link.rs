@@ -8,6 +8,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use attestation::printable;
+use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
@@ -190,21 +191,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// Sends, and reads meanwhile: for an end that is answered before it has sent everything. What is heard is `hear`'s,
+    /// Sends a long binary message, at a client's end.
+    pub(crate) async fn send_payload(&mut self, payload: Bytes, deadline: Deadline) -> Result<(), LinkError> {
+        let websocket = &mut self.websocket;
+        let sending = async {
+            // Nothing of the websocket's own may be half sent.
+            websocket.flush().await?;
+            websocket.get_mut().send(payload)?;
+            websocket.flush().await
+        };
+        match timeout_at(deadline.at, sending).await {
+            Err(_) => Err(deadline.missed()),
+            Ok(sent) => sent.map_err(|error| self.explain(error)),
+        }
+    }
+
+    /// The same, and reads meanwhile: for an end that is answered before it has sent everything. What is heard is `hear`'s,
     /// which ends it where that is not due.
     pub(crate) async fn send_while_hearing(
         &mut self,
-        message: Message,
+        payload: Bytes,
         deadline: Deadline,
         mut hear: impl FnMut(Message) -> Result<(), LinkError>,
     ) -> Result<(), LinkError> {
         let websocket = &mut self.websocket;
-        let mut message = Some(message);
+        let mut payload = Some(payload);
         let sending = poll_fn(|cx| {
-            if message.is_some() {
-                ready!(websocket.poll_ready_unpin(cx)).map_err(Unsent::Broken)?;
-                if let Some(message) = message.take() {
-                    websocket.start_send_unpin(message).map_err(Unsent::Broken)?;
+            if payload.is_some() {
+                // Nothing of the websocket's own may be half sent.
+                ready!(websocket.poll_flush_unpin(cx)).map_err(Unsent::Broken)?;
+                if let Some(payload) = payload.take() {
+                    let begun = websocket.get_mut().send(payload);
+                    begun.map_err(|error| Unsent::Broken(error.into()))?;
                 }
             }
             let sent = websocket.poll_flush_unpin(cx).map_err(Unsent::Broken)?;

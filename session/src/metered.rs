@@ -7,10 +7,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::frames::{Heads, MAX_CONTROL};
+use crate::outgoing::Outgoing;
 use crate::server::{Meter, NoRoom, Reserved, Room};
 
 /// Counts the bytes that a peer has sent, so that "nothing yet" and "slowly" can be told apart, and stops reading where
@@ -24,6 +26,8 @@ pub(crate) struct Metered<S> {
     /// Counts for others.
     meter: Option<Arc<Meter>>,
     watch: Option<Watch>,
+    /// What goes out before anything else does.
+    outgoing: Outgoing,
 }
 
 /// What a server knows of the frames that its client sends.
@@ -55,7 +59,7 @@ pub(crate) enum Stopped {
 
 impl<S> Metered<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, read: 0, allowed: u64::MAX, meter: None, watch: None }
+        Self { stream, read: 0, allowed: u64::MAX, meter: None, watch: None, outgoing: Outgoing::default() }
     }
 
     /// Counts what comes and goes there too.
@@ -78,6 +82,12 @@ impl<S> Metered<S> {
         };
         watch.look(early);
         Self { watch: Some(watch), read: self.read.saturating_add(early.len() as u64), ..self }
+    }
+
+    /// Sends a message as a client does, past the websocket, which must have written all of its own. Flushing drives it;
+    /// what the websocket writes meanwhile waits for its end.
+    pub(crate) fn send(&mut self, payload: Bytes) -> io::Result<()> {
+        self.outgoing.begin(payload)
     }
 
     /// Reads so many bytes more and then fails.
@@ -252,7 +262,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let Self { outgoing, stream, .. } = &mut *self;
+        ready!(outgoing.poll_write(stream, cx))?;
+        let written = Pin::new(stream).poll_write(cx, bytes);
         if let (Some(meter), Poll::Ready(Ok(written))) = (&self.meter, &written) {
             meter.sent(*written);
         }
@@ -260,7 +272,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let Self { outgoing, stream, .. } = &mut *self;
+        ready!(outgoing.poll_write(stream, cx))?;
+        Pin::new(stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

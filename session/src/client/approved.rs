@@ -269,8 +269,8 @@ async fn handed_over(
     if let Some(error) = link.already_closed().await {
         return Err(ReleaseError::NotBegun(error));
     }
-    let message = Message::Binary(Bytes::from_owner(payload));
-    if let Err(error) = link.send(message, Deadline::after(limits.phi)).await {
+    let payload = Bytes::from_owner(payload);
+    if let Err(error) = link.send_payload(payload, Deadline::after(limits.phi)).await {
         // A server that has refused us says so in a close frame, which explains more than a send that failed.
         let error = link.already_closed().await.unwrap_or(error);
         return Err(ReleaseError::Interrupted(error));

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
@@ -25,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
     }
 
     /// Sends the next message, and gives the result of the one before it.
-    pub(crate) async fn send(&mut self, message: Message) -> Result<Zeroizing<String>, LinkError> {
+    pub(crate) async fn send(&mut self, message: Bytes) -> Result<Zeroizing<String>, LinkError> {
         // Every message before this one may be answered, and nothing else is due.
         let (limit, heard) = (self.limits.part_result_bytes, &mut self.heard);
         let hear = |message: Message| {

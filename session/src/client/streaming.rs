@@ -64,7 +64,7 @@ impl Streaming {
             return Err(self.fail(AnswerError::NoLineFeed).await);
         }
         self.receipted.phi.update(phi.expose());
-        let message = Message::Binary(Bytes::from_owner(phi.into_inner()));
+        let message = Bytes::from_owner(phi.into_inner());
         let result = self.exchange.send(message).await;
         self.messages = self.messages.saturating_add(1);
         match result {

@@ -1,0 +1,221 @@
+//! A long message on its way to a server: framed and masked (RFC 6455 §5.2, §5.3) piece by piece as it goes, so that no
+//! masked copy of all of it is made, and what is encrypted next is still in the cache.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use rustls::crypto::aws_lc_rs::default_provider;
+use tokio::io::AsyncWrite;
+use zeroize::Zeroizing;
+
+use crate::tls::WRITE_BUFFER;
+
+/// The last frame of a message, binary.
+const BINARY: u8 = 0x82;
+
+/// Said of every frame of a client.
+const MASKED: u8 = 0x80;
+
+/// What is left to be sent of a message.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    payload: Bytes,
+    mask: [u8; 4],
+    /// How much of the payload has been masked.
+    masked: usize,
+    /// The head, and what has been masked last. It keeps its place for the next message.
+    piece: Zeroizing<Vec<u8>>,
+    /// How much of the piece is filled, and how much of that is written.
+    filled: usize,
+    written: usize,
+}
+
+impl Outgoing {
+    /// Begins a message, where the one before has been written.
+    ///
+    /// # Errors
+    /// There are no random bytes for the mask.
+    pub(crate) fn begin(&mut self, payload: Bytes) -> io::Result<()> {
+        let random = default_provider().secure_random;
+        random.fill(&mut self.mask).map_err(|_| io::Error::other("no random bytes"))?;
+        let head = head(payload.len(), self.mask);
+        // Its final size from the start: a buffer that grows leaves copies behind.
+        self.piece.resize(WRITE_BUFFER, 0);
+        for (place, byte) in self.piece.iter_mut().zip(&head) {
+            *place = *byte;
+        }
+        (self.payload, self.masked) = (payload, 0);
+        (self.filled, self.written) = (head.len(), 0);
+        self.fill();
+        Ok(())
+    }
+
+    /// Writes all that is left.
+    pub(crate) fn poll_write<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let left = self.piece.get(self.written..self.filled).unwrap_or_default();
+            if left.is_empty() {
+                if self.masked == self.payload.len() {
+                    // Wiped as soon as it is on its way.
+                    (self.payload, self.masked) = (Bytes::new(), 0);
+                    return Poll::Ready(Ok(()));
+                }
+                (self.filled, self.written) = (0, 0);
+                self.fill();
+                continue;
+            }
+            let written = ready!(Pin::new(&mut *stream).poll_write(cx, left))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+        }
+    }
+
+    /// Fills the piece up.
+    fn fill(&mut self) {
+        let place = self.piece.get_mut(self.filled..).unwrap_or_default();
+        let left = self.payload.get(self.masked..).unwrap_or_default();
+        let length = place.len().min(left.len());
+        if let (Some(place), Some(next)) = (place.get_mut(..length), left.get(..length)) {
+            // The mask begins anew with every message, not with every piece.
+            let mut mask = self.mask;
+            mask.rotate_left(self.masked % 4);
+            masked_copy(place, next, mask);
+        }
+        self.masked += length;
+        self.filled += length;
+    }
+}
+
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Outgoing(..)")
+    }
+}
+
+/// The head of a message that is one frame.
+fn head(length: usize, mask: [u8; 4]) -> Vec<u8> {
+    let mut head = vec![BINARY];
+    match u16::try_from(length) {
+        Ok(length @ ..=125) => head.extend(length.to_be_bytes().iter().skip(1).map(|length| MASKED | length)),
+        Ok(length) => {
+            head.push(MASKED | 126);
+            head.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            head.push(MASKED | 127);
+            head.extend((length as u64).to_be_bytes());
+        }
+    }
+    head.extend(mask);
+    head
+}
+
+/// Copies bytes, masked, to a place of their length.
+fn masked_copy(place: &mut [u8], bytes: &[u8], mask: [u8; 4]) {
+    let [a, b, c, d] = mask;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (places, last_places) = place.as_chunks_mut::<8>();
+    let (words, last_bytes) = bytes.as_chunks::<8>();
+    for (place, word) in places.iter_mut().zip(words) {
+        *place = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    }
+    for ((place, byte), mask) in last_places.iter_mut().zip(last_bytes).zip(mask.iter().cycle()) {
+        *place = byte ^ mask;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::link::{Deadline, Link};
+    use crate::metered::Metered;
+
+    fn numbered(length: usize) -> Vec<u8> {
+        (0..length).map(|at| (at % 251) as u8).collect()
+    }
+
+    /// A client's link and what is at its other end, between them so many bytes.
+    async fn pair(
+        buffer: usize,
+    ) -> (Link<tokio::io::DuplexStream>, WebSocketStream<tokio::io::DuplexStream>) {
+        let (near, far) = tokio::io::duplex(buffer);
+        let near = WebSocketStream::from_raw_socket(Metered::new(near), Role::Client, None).await;
+        let far = WebSocketStream::from_raw_socket(far, Role::Server, None).await;
+        (Link::new(near, 1 << 20, Duration::from_secs(1)), far)
+    }
+
+    fn deadline() -> Deadline {
+        Deadline::after(Duration::from_secs(20))
+    }
+
+    #[tokio::test]
+    async fn a_message_of_any_length_arrives_as_it_was_however_little_is_written_at_once() {
+        let piece = WRITE_BUFFER - 14;
+        let lengths = [0, 1, 3, 125, 126, 127, 65_535, 65_536, piece - 1, piece, piece + 1, 3 * piece + 5];
+        for buffer in [1021, 1 << 20] {
+            let (mut link, mut far) = pair(buffer).await;
+            for length in lengths {
+                let sending = link.send_payload(Bytes::from(numbered(length)), deadline());
+                let (sent, received) = tokio::join!(sending, far.next());
+                sent.unwrap();
+                assert!(received.unwrap().unwrap() == Message::binary(numbered(length)), "{length}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_websocket_answers_meanwhile_waits_for_the_end_of_the_message() {
+        let (mut link, mut far) = pair(1000).await;
+        far.send(Message::Ping(Bytes::from_static(b"there?"))).await.unwrap();
+        far.send(Message::text("{}")).await.unwrap();
+        let mut heard = Vec::new();
+        let hear = |message| {
+            heard.push(message);
+            Ok(())
+        };
+        let sending = link.send_while_hearing(Bytes::from(numbered(300_000)), deadline(), hear);
+        let (sent, received) = tokio::join!(sending, far.next());
+        sent.unwrap();
+        assert!(received.unwrap().unwrap() == Message::binary(numbered(300_000)));
+        assert_eq!(heard, [Message::text("{}")]);
+        let (sent, received) = tokio::join!(link.send(Message::text("next"), deadline()), far.next());
+        sent.unwrap();
+        assert_eq!(received.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));
+        assert_eq!(far.next().await.unwrap().unwrap(), Message::text("next"));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_a_message() {
+        let mut outgoing = Outgoing::default();
+        outgoing.begin(Bytes::from_static(b"night")).unwrap();
+        assert_eq!(format!("{outgoing:?}"), "Outgoing(..)");
+    }
+
+    #[test]
+    fn every_message_has_a_mask_of_its_own() {
+        let masks: std::collections::HashSet<[u8; 4]> = (0..8)
+            .map(|_| {
+                let mut outgoing = Outgoing::default();
+                outgoing.begin(Bytes::from_static(b"night")).unwrap();
+                outgoing.mask
+            })
+            .collect();
+        assert!(masks.len() > 1, "{masks:?}");
+    }
+}
