@@ -84,7 +84,7 @@ impl Counters {
             tokens: pair.tokens(),
             clients: processor_seconds("self"),
             usleep: pair.usleep.processor_seconds(),
-            mock: pair.mock.processor_seconds(),
+            mock: pair.mock.process.processor_seconds(),
         }
     }
 }

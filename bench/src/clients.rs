@@ -1,6 +1,7 @@
 //! Clients that verify in full, release, check the answer, and come back as soon as they are done.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use session::{ConnectOptions, Endpoint, Wire, connect};
 use zeroize::Zeroizing;
 
 /// The codelab's made-up night.
-const AMY: &[u8] = include_bytes!("../../sleep/testdata/amy.json");
+pub const NIGHT: &[u8] = include_bytes!("../../sleep/testdata/amy.json");
 
 /// Loopback addresses over which the connections are spread: each has local ports of its own, which a closed connection
 /// keeps for a minute.
@@ -34,6 +35,12 @@ impl Judge {
         let verifier = Verifier::new(anchors, Expectation::default());
         let baseline = Baseline::parse(policy::DEFAULT_BASELINE).unwrap();
         Self { verifier, policy: Policy::compile(PolicySource::Default, baseline).unwrap() }
+    }
+
+    /// The same, who remembers chains that were validated, as one does who sees many tokens.
+    #[must_use]
+    pub fn with_chain_cache(self) -> Self {
+        Self { verifier: self.verifier.with_chain_cache(), ..self }
     }
 }
 
@@ -71,13 +78,31 @@ impl Measured {
 }
 
 /// Lets the clients run; calls `mark` at the window's start and at its end.
-pub fn run<T>(load: &Load, judge: &Arc<Judge>, mut mark: impl FnMut() -> T) -> (Measured, T, T) {
+pub fn run<T>(load: &Load, judge: &Arc<Judge>, mark: impl FnMut() -> T) -> (Measured, T, T) {
+    let options = ConnectOptions { wire: load.wire, ..ConnectOptions::default() };
+    let shared = Arc::new((options, Arc::clone(judge)));
+    let session = move |address: SocketAddr| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let endpoint: Endpoint = address.to_string().parse().unwrap();
+            session(&endpoint, &shared.0, &shared.1).await
+        }
+    };
+    run_sessions(load, session, mark)
+}
+
+/// The same with sessions of any kind, which get the address to dial.
+pub fn run_sessions<T, S, F>(load: &Load, session: S, mut mark: impl FnMut() -> T) -> (Measured, T, T)
+where
+    S: Fn(SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = Result<(), String>> + Send + 'static,
+{
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let begun = Instant::now();
     let from = begun + load.warm_up;
     let until = from + load.window;
     let clients: Vec<_> = (0..load.clients)
-        .map(|number| runtime.spawn(client(number, load.clone(), Arc::clone(judge), from, until)))
+        .map(|number| runtime.spawn(client(number, load.port, session.clone(), from, until)))
         .collect();
     std::thread::sleep(from.saturating_duration_since(Instant::now()));
     let first = mark();
@@ -95,14 +120,16 @@ pub fn run<T>(load: &Load, judge: &Arc<Judge>, mut mark: impl FnMut() -> T) -> (
     (measured, first, last)
 }
 
-async fn client(number: usize, load: Load, judge: Arc<Judge>, from: Instant, until: Instant) -> Measured {
-    let host = number as u8 % ADDRESSES + 1;
-    let endpoint: Endpoint = format!("127.0.0.{host}:{}", load.port).parse().unwrap();
-    let options = ConnectOptions { wire: load.wire, ..ConnectOptions::default() };
+async fn client<S, F>(number: usize, port: u16, session: S, from: Instant, until: Instant) -> Measured
+where
+    S: Fn(SocketAddr) -> F,
+    F: Future<Output = Result<(), String>>,
+{
+    let address = SocketAddr::from(([127, 0, 0, number as u8 % ADDRESSES + 1], port));
     let mut measured = Measured::default();
     while Instant::now() < until {
         let begun = Instant::now();
-        let ended = session(&endpoint, &options, &judge).await;
+        let ended = session(address).await;
         let now = Instant::now();
         let counts = now >= from && now < until;
         match ended {
@@ -123,7 +150,7 @@ async fn client(number: usize, load: Load, judge: Arc<Judge>, from: Instant, unt
 pub async fn session(endpoint: &Endpoint, options: &ConnectOptions, judge: &Judge) -> Result<(), String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let approved = approved(endpoint, options, judge).await?;
-    let phi = Phi::new(Zeroizing::new(AMY.trim_ascii_end().to_vec())).map_err(|error| words(&error))?;
+    let phi = Phi::new(Zeroizing::new(NIGHT.trim_ascii_end().to_vec())).map_err(|error| words(&error))?;
     let released = approved.release(phi).await.map_err(|error| words(&error))?;
     let answer = released.result().await.map_err(|error| words(&error))?;
     if answer.expose().is_empty() || answer.receipted().is_some() != (options.wire == Wire::V1) {

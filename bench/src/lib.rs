@@ -6,6 +6,7 @@
 //! part's processor time can be read from its own process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A bench that cannot measure has nothing to say.
 
+pub mod bare;
 pub mod clients;
 pub mod framing;
 pub mod nights;

@@ -52,29 +52,49 @@ fn mock(socket: &Path, latency: Duration, serialize: bool) {
     }
 }
 
+/// A mocked launcher as a process of its own.
+pub struct Mock {
+    /// The process.
+    pub process: Process,
+    socket: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Mock {
+    /// Starts one that takes so long for a token.
+    pub fn start(latency: Duration, serialize: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("teeserver.sock").to_str().unwrap().to_owned();
+        let order = if serialize { "serialize" } else { "parallel" };
+        let arguments = [socket.clone(), latency.as_millis().to_string(), order.to_owned()];
+        let mut process = Process::start(MOCK, &arguments);
+        assert_eq!(process.line(), "ready");
+        Self { process, socket, _folder: folder }
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &str {
+        &self.socket
+    }
+}
+
 /// A mocked launcher and a USleep that asks it.
 pub struct Pair {
     /// The mocked launcher.
-    pub mock: Process,
+    pub mock: Mock,
     /// USleep.
     pub usleep: Process,
     /// The port of every local address that USleep listens on.
     pub port: u16,
-    _folder: tempfile::TempDir,
 }
 
 impl Pair {
     /// Starts both; USleep gets these flags beside its address and socket.
     pub fn start(latency: Duration, serialize: bool, flags: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("teeserver.sock").to_str().unwrap().to_owned();
-        let order = if serialize { "serialize" } else { "parallel" };
-        let mut mock =
-            Process::start(MOCK, &[socket.clone(), latency.as_millis().to_string(), order.to_owned()]);
-        assert_eq!(mock.line(), "ready");
+        let mock = Mock::start(latency, serialize);
         let mut arguments = vec![
             "--listen=0.0.0.0:0".to_owned(),
-            format!("--socket={socket}"),
+            format!("--socket={}", mock.socket()),
             "--log-level=error".to_owned(),
         ];
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
@@ -82,12 +102,12 @@ impl Pair {
         let first = usleep.line();
         usleep.drain();
         let port = first.rsplit(':').next().unwrap().parse().unwrap();
-        Self { mock, usleep, port, _folder: folder }
+        Self { mock, usleep, port }
     }
 
     /// Tokens made so far.
     pub fn tokens(&mut self) -> u64 {
-        self.mock.ask("").parse().unwrap()
+        self.mock.process.ask("").parse().unwrap()
     }
 }
 

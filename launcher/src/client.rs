@@ -148,13 +148,13 @@ impl Launcher {
     /// relying party.
     fn check_token(&self, bytes: Vec<u8>) -> Result<Token, LauncherError> {
         let length = bytes.len();
-        let segments = bytes.split(|&byte| byte == b'.').count();
+        let segments = bytes.iter().map(|byte| usize::from(*byte == b'.')).sum::<usize>() + 1;
         let not_jwt = || LauncherError::NotJwt { socket: self.socket.clone(), bytes: length, segments };
 
-        if segments != 3 || !bytes.split(|&byte| byte == b'.').all(is_base64url) {
+        let text = String::from_utf8(bytes).map_err(|_| not_jwt())?;
+        if segments != 3 || !text.split('.').all(|segment| is_base64url(segment.as_bytes())) {
             return Err(not_jwt());
         }
-        let text = String::from_utf8(bytes).map_err(|_| not_jwt())?;
         let header = text.split('.').next().unwrap_or_default();
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| not_jwt())?;
         let header = object_with_unique_names(&header).map_err(|_| not_jwt())?;
