@@ -19,7 +19,7 @@ use launcher::DeskOptions;
 use serde_json::Value;
 use session::Limits;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -56,6 +56,7 @@ fn rows() -> Vec<Row> {
         phi_in_flight,
         phi_in_flight_per_address,
         stream,
+        stream_bytes_per_second,
         stream_bytes,
         part_result_bytes,
         result,
@@ -131,6 +132,11 @@ fn rows() -> Vec<Row> {
         ),
         row("stream", stream == seconds(3600), &[STREAM]),
         row(
+            "stream_bytes_per_second",
+            stream_bytes_per_second == KIB as u64,
+            &[STREAM, "a_stream_earns_its_time_by_what_it_has_sent_up_to_the_limit_of_every_stream"],
+        ),
+        row(
             "stream_bytes",
             stream_bytes == 1024 * MIB as u64,
             &[STREAM, "a_stream_is_taken_at_the_limit_of_all_its_messages"],
@@ -160,7 +166,11 @@ fn rows() -> Vec<Row> {
             &["a_receipt_is_taken_at_the_limit_and_refused_one_byte_over"],
         ),
         row("close", close == seconds(2), &["who_does_not_shake_hands_on_closing_is_not_waited_for"]),
-        row("handshakes", handshakes == 512, &["beyond_so_many_handshakes_accepting_pauses"]),
+        row(
+            "handshakes",
+            handshakes == 512,
+            &["beyond_so_many_handshakes_accepting_pauses", "few_addresses_cannot_hold_every_handshake"],
+        ),
         row(
             "connections",
             connections == 10_000,
@@ -248,13 +258,14 @@ fn rows_of_tokens() -> Vec<Row> {
 }
 
 /// Where the tests of the limits are.
-const TESTS: [&str; 18] = [
+const TESTS: [&str; 19] = [
     include_str!("limits.rs"),
     include_str!("bad_clients.rs"),
     include_str!("mutual.rs"),
     include_str!("nights.rs"),
     include_str!("sessions.rs"),
     include_str!("version_1.rs"),
+    include_str!("../../session/src/limits.rs"),
     include_str!("../../session/src/server/admission.rs"),
     include_str!("../../session/src/server/room.rs"),
     include_str!("../../session/tests/client.rs"),
@@ -467,6 +478,29 @@ async fn beyond_so_many_handshakes_accepting_pauses() {
     let mut next = timeout(PATIENCE, next).await.unwrap().unwrap();
     next.token().await;
     drop((has_one, next));
+    server.outcomes().await;
+}
+
+#[tokio::test]
+async fn few_addresses_cannot_hold_every_handshake() {
+    // Who says nothing is not thrown out as long as this test lasts.
+    let limits = Limits { handshakes: 8, handshake: Duration::from_secs(3600), ..Limits::default() };
+    let server = TestServer::start_with(limits, None, Duration::ZERO).await;
+    let mut silent = Vec::new();
+    // By turns: an address that comes alone may have half.
+    for host in (2..=3).cycle().take(40) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, host], 0).into()).unwrap();
+        silent.push(timeout(PATIENCE, socket.connect(server.address)).await.unwrap().unwrap());
+    }
+    let mut client = timeout(PATIENCE, Client::connect(server.address)).await.expect("it is kept out");
+    client.token().await;
+    client.ask(PHI).await;
+    // Theirs go on when others of their address have ended.
+    drop(silent.drain(..20));
+    let mut next = timeout(PATIENCE, Client::connect(server.address)).await.expect("it is kept out");
+    next.token().await;
+    drop((next, client));
     server.outcomes().await;
 }
 
