@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::program::{Ended, Program, launcher};
@@ -238,6 +239,28 @@ async fn a_second_signal_ends_it_without_waiting_for_sessions() {
     let ended = timeout(PATIENCE, program.terminated()).await.unwrap();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(ended.stderr.contains("a second signal"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_reported_once_however_many_sessions_share_it() {
+    let (_launcher, socket, _folder) = launcher().await;
+    let flags = ["--listen", "127.0.0.1:0", "--socket", &socket, "--tokens-per-second", "1"];
+    let mut program = Program::start(&flags);
+    let address = program.ready().await;
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(Client1::greet(address, false).await);
+    }
+    let mut tokens = BTreeSet::new();
+    for client in &mut clients {
+        let attestation = soon("an attestation", client.attestation()).await;
+        tokens.insert(attestation["token"].as_str().unwrap().to_owned());
+    }
+    drop(clients);
+    let ended = program.terminated().await;
+    let reported = ended.stdout.lines().filter(|line| line.starts_with("Token from the")).count();
+    assert!(tokens.len() < 8, "eight sessions had a token each");
+    assert_eq!(reported, tokens.len(), "{ended:?}");
 }
 
 #[tokio::test]
