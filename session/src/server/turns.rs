@@ -54,8 +54,10 @@ impl Turns {
             return Turn::Now(self.slot(address, permit));
         }
         let (sender, receiver) = oneshot::channel();
-        // Of those who gave up nothing stays for longer than until the next one comes.
-        queue.waiting.retain(|waiting| !waiting.is_closed());
+        // All wait equally long, so those who have given up are in front.
+        while queue.waiting.front().is_some_and(oneshot::Sender::is_closed) {
+            queue.waiting.pop_front();
+        }
         queue.waiting.push_back(sender);
         Turn::Later(receiver)
     }
