@@ -107,12 +107,8 @@ impl Messages {
 async fn receive_raw(mut tls: server::TlsStream<TcpStream>, messages: Messages) {
     let mut message = vec![0; messages.size];
     for number in 1..=messages.warm_up() + messages.count {
-        let mut rest = &mut message[..];
-        while !rest.is_empty() {
-            let piece = rest.len().min(READ_BUFFER);
-            let read = tls.read(&mut rest[..piece]).await.unwrap();
-            assert!(read > 0, "cut off");
-            rest = &mut rest[read..];
+        for piece in message.chunks_mut(READ_BUFFER) {
+            tls.read_exact(piece).await.unwrap();
         }
         if let Some(answer) = messages.answer(number) {
             tls.write_all(answer.as_bytes()).await.unwrap();

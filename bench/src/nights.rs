@@ -15,7 +15,7 @@ use crate::clients::{self, Judge};
 use crate::process::{resident_bytes, run_seconds};
 use crate::roles::Pair;
 
-/// After so many bytes everything that grows has grown.
+/// After so many bytes of PHI everything that grows has grown.
 const SETTLED: usize = 64 << 20;
 
 /// A message of made-up nights, a line each: at most `size` bytes, and less than a line below it.
@@ -51,8 +51,8 @@ pub struct Streamed {
     pub seconds: f64,
     /// Processor time of USleep and of the sender, in seconds.
     pub processor: [f64; 2],
-    /// Resident memory of USleep and of the sender, in bytes: once things have settled, and the most after that.
-    pub resident: [(u64, u64); 2],
+    /// Resident memory of USleep and of the sender.
+    pub resident: [Resident; 2],
 }
 
 /// Streams so many messages; this thread is the sender.
@@ -66,17 +66,17 @@ pub fn stream(pair: &Pair, judge: &Judge, message: &[u8], count: usize) -> Strea
         let approved = clients::approved(&endpoint, &options, judge).await.unwrap();
         let (before, begun) = (spent(), Instant::now());
         let mut streaming = approved.release_stream(phi()).await.unwrap();
-        let (mut results, mut resident) = (0, Resident::default());
+        let (mut results, mut memory) = (0, Memory::default());
         for number in 1..count {
             let (next, result) = streaming.send(phi()).await.unwrap();
             streaming = next;
             results += result.expose().len();
-            resident.look(pair, number * message.len());
+            memory.look(pair, number * message.len());
         }
         let (streamed, result) = streaming.end().await.unwrap();
         results += result.expose().len();
         let (seconds, after) = (begun.elapsed().as_secs_f64(), spent());
-        resident.look_now(pair);
+        memory.look_now(pair);
         let answer = streamed.summary().await.unwrap();
         assert!(answer.receipted().is_some(), "no receipt");
         Streamed {
@@ -84,19 +84,30 @@ pub fn stream(pair: &Pair, judge: &Judge, message: &[u8], count: usize) -> Strea
             results,
             seconds,
             processor: [after[0] - before[0], after[1] - before[1]],
-            resident: resident.of_both,
+            resident: memory.of_both,
         }
     })
 }
 
-/// Looks at both ends' memory from [`SETTLED`] on, each time that as much has gone by.
-#[derive(Default)]
-struct Resident {
-    looks: usize,
-    of_both: [(u64, u64); 2],
+/// Resident memory of a process over time, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resident {
+    /// Once 64 MiB of PHI have gone by.
+    pub settled: u64,
+    /// The most after that.
+    pub most: u64,
+    /// At the end.
+    pub end: u64,
 }
 
-impl Resident {
+/// Looks at both ends from [`SETTLED`] on, each time that as much has gone by.
+#[derive(Default)]
+struct Memory {
+    looks: usize,
+    of_both: [Resident; 2],
+}
+
+impl Memory {
     fn look(&mut self, pair: &Pair, sent: usize) {
         if sent / SETTLED > self.looks {
             self.look_now(pair);
@@ -105,11 +116,12 @@ impl Resident {
 
     fn look_now(&mut self, pair: &Pair) {
         let now = [pair.usleep.resident_bytes(), resident_bytes("self")];
-        for ((first, most), now) in self.of_both.iter_mut().zip(now) {
+        for (of_one, now) in self.of_both.iter_mut().zip(now) {
             if self.looks == 0 {
-                *first = now;
+                of_one.settled = now;
             }
-            *most = now.max(*most);
+            of_one.most = now.max(of_one.most);
+            of_one.end = now;
         }
         self.looks += 1;
     }
