@@ -79,14 +79,15 @@ struct Spent {
 }
 
 impl Spent {
-    fn new(sessions: usize, seconds: f64, [clients, server, mock]: [f64; 3]) -> Self {
-        assert!(sessions > 0, "no session came to its end");
-        let each = |spent: f64| spent * 1e3 / sessions as f64;
+    fn new(sessions: f64, seconds: f64, before: [f64; 3], after: [f64; 3]) -> Self {
+        assert!(sessions > 0.0, "no session came to its end");
+        let each = |before: f64, after: f64| (after - before) * 1e3 / sessions;
+        let ([clients, server, mock], [clients_after, server_after, mock_after]) = (before, after);
         Self {
-            rate: sessions as f64 / seconds,
-            clients: each(clients),
-            server: each(server),
-            mock: each(mock),
+            rate: sessions / seconds,
+            clients: each(clients, clients_after),
+            server: each(server, server_after),
+            mock: each(mock, mock_after),
         }
     }
 }
@@ -108,7 +109,7 @@ fn ours(load: &Load, owner: &Arc<Judge>) -> Spent {
     for (reason, count) in &measured.failed {
         println!("    {count} failed: {reason}");
     }
-    Spent::new(measured.latencies.len(), measured.seconds, [0, 1, 2].map(|of| after[of] - before[of]))
+    Spent::new(measured.latencies.len() as f64, measured.seconds, before, after)
 }
 
 fn bare(load: &Load) -> Spent {
@@ -125,6 +126,7 @@ fn bare(load: &Load) -> Spent {
     assert_eq!(clients.ask(""), "mark");
     let after = mark(&clients);
     let measured = clients.ask("");
-    let measured: Vec<f64> = measured.split(' ').map(|number| number.parse().unwrap()).collect();
-    Spent::new(measured[0] as usize, measured[1], [0, 1, 2].map(|of| after[of] - before[of]))
+    let mut numbers = measured.split(' ').map(|number| number.parse::<f64>().unwrap());
+    let [sessions, seconds] = [(); 2].map(|()| numbers.next().unwrap());
+    Spent::new(sessions, seconds, before, after)
 }

@@ -83,7 +83,7 @@ fn verify(token: &str, nonce: &Nonce, root: &TrustAnchor<'_>) -> Result<(), Fail
         &URL_SAFE_NO_PAD.decode(signature)?,
     )?;
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
-    if claims["eat_nonce"] != nonce.as_str() {
+    if claims.get("eat_nonce").and_then(Value::as_str) != Some(nonce.as_str()) {
         return Err("the token is of another session".into());
     }
     Ok(())
