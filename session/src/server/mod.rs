@@ -381,9 +381,7 @@ struct Entry {
 /// have one; `None`: not even that.
 fn enter(admission: &Admission, peer: SocketAddr, handshake: OwnedSemaphorePermit) -> Option<Entry> {
     match admission.seat(peer.ip()) {
-        Some(seat) => {
-            Some(Entry { turn: admission.turns.turn(peer.ip(), handshake), seat: Some(seat) })
-        }
+        Some(seat) => Some(Entry { turn: admission.turns.turn(peer.ip(), handshake), seat: Some(seat) }),
         None => {
             let refusal = Arc::clone(&admission.refusals).try_acquire_owned().ok()?;
             Some(Entry { turn: Turn::Now(Slot::apart(refusal)), seat: None })
