@@ -220,19 +220,22 @@ image() {
 # clone_and_build FOLDER: with the last commit's own script, into FOLDER/target/images.
 clone_and_build() {
   say "A fresh clone of the last commit in $1 ..."
-  git clone --quiet "$project" "$1"
-  "$1/scripts/build_images.sh" "${selection[@]}" >/dev/null
+  git clone --quiet "$project" "$1" && "$1/scripts/build_images.sh" "${selection[@]}" >/dev/null
 }
 
 if [[ $check == yes ]]; then
   one=${keep:-$scratch/one/source} other=$scratch/another/and/deeper/source
-  clone_and_build "$one"
+  # Side by side: for much of the time a build keeps one processor busy only.
+  clone_and_build "$one" &
+  first=$! outcome=0
   # What differs between machines beside the folder and must not matter.
   (
     umask 077
     export TZ=Pacific/Auckland LC_ALL=C
     clone_and_build "$other"
-  )
+  ) || outcome=$?
+  wait "$first" || outcome=$?
+  ((outcome == 0)) || fail 'a build failed, see above'
   differ=no
   for name in "${images[@]}"; do
     printf '%-7s %s\n        %s\n' "$name" "$(cat "$one/target/images/$name.digest")" "$(cat "$other/target/images/$name.digest")"

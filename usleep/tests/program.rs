@@ -155,55 +155,55 @@ async fn without_its_feature_the_flag_that_prints_phi_does_not_exist() {
 
 #[tokio::test]
 async fn nothing_of_phi_token_or_result_is_written_whatever_the_log_is_set_to() {
-    for format in ["text", "json"] {
-        let (launcher, socket, _folder) = launcher().await;
-        let flags =
-            ["--listen", "127.0.0.1:0", "--socket", &socket, "--log-level", "trace", "--log-format", format];
-        let mut program = Program::start(&flags);
-        let address = program.ready().await;
-        let mut tokens = Vec::new();
+    tokio::join!(nothing_is_written("text"), nothing_is_written("json"));
+}
 
-        let mut honest = Client::connect(address).await;
-        tokens.push(honest.token().await);
-        let result = honest.ask(PHI).await;
-        drop(honest);
-        for wrong in [
-            Message::binary(PHI.replace("29", "290")),
-            Message::binary(PHI.replace("name", "Quetzal")),
-            Message::binary(PHI.replace("270.4182937", "\"270.4182937\"")),
-            Message::binary(&PHI[..60]),
-            Message::text(PHI),
-        ] {
-            let mut client = Client::connect(address).await;
-            tokens.push(client.token().await);
-            client.send(wrong).await;
-            client.closed().await;
-        }
-        launcher.set_fault(Some(mock_launcher::Fault::Http500));
-        Client::connect(address).await.closed().await;
+async fn nothing_is_written(format: &str) {
+    let (launcher, socket, _folder) = launcher().await;
+    let flags =
+        ["--listen", "127.0.0.1:0", "--socket", &socket, "--log-level", "trace", "--log-format", format];
+    let mut program = Program::start(&flags);
+    let address = program.ready().await;
+    let mut tokens = Vec::new();
 
-        let ended = timeout(PATIENCE, program.terminated()).await.unwrap();
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let written = format!("{}{}", ended.stdout, ended.stderr);
-        for outcome in ["answered", "phi-invalid", "lost", "no-token", "sleep.light.minutes: wanted"] {
-            assert!(written.contains(outcome), "{outcome}: {written}");
+    let mut honest = Client::connect(address).await;
+    tokens.push(honest.token().await);
+    let result = honest.ask(PHI).await;
+    drop(honest);
+    for wrong in [
+        Message::binary(PHI.replace("29", "290")),
+        Message::binary(PHI.replace("name", "Quetzal")),
+        Message::binary(PHI.replace("270.4182937", "\"270.4182937\"")),
+        Message::binary(&PHI[..60]),
+        Message::text(PHI),
+    ] {
+        let mut client = Client::connect(address).await;
+        tokens.push(client.token().await);
+        client.send(wrong).await;
+        client.closed().await;
+    }
+    launcher.set_fault(Some(mock_launcher::Fault::Http500));
+    Client::connect(address).await.closed().await;
+
+    let ended = timeout(PATIENCE, program.terminated()).await.unwrap();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let written = format!("{}{}", ended.stdout, ended.stderr);
+    for outcome in ["answered", "phi-invalid", "lost", "no-token", "sleep.light.minutes: wanted"] {
+        assert!(written.contains(outcome), "{outcome}: {written}");
+    }
+    for canary in CANARIES.into_iter().chain([result["sentence"].as_str().unwrap()]) {
+        assert!(!written.contains(canary), "{canary}: {written}");
+    }
+    for token in tokens {
+        // The end of its header, of its claims and of its signature.
+        for segment in token.split('.') {
+            assert!(!written.contains(&segment[segment.len() - 20..]), "{written}");
         }
-        for canary in CANARIES.into_iter().chain([result["sentence"].as_str().unwrap()]) {
-            assert!(!written.contains(canary), "{canary}: {written}");
-        }
-        for token in tokens {
-            // The end of its header, of its claims and of its signature.
-            for segment in token.split('.') {
-                assert!(!written.contains(&segment[segment.len() - 20..]), "{written}");
-            }
-        }
-        if format == "json" {
-            for line in ended.stderr.lines() {
-                let line: serde_json::Value = serde_json::from_str(line).unwrap();
-                assert!(
-                    line["severity"].is_string() && line["message"].is_string() && line["time"].is_string()
-                );
-            }
+    }
+    if format == "json" {
+        for line in ended.stderr.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(line["severity"].is_string() && line["message"].is_string() && line["time"].is_string());
         }
     }
 }

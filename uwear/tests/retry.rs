@@ -88,7 +88,7 @@ async fn what_may_pass_is_tried_again_and_nothing_else_is() {
         (Some((1008, "refused")), 6),
         (Some((1008, "client-attestation-required")), 6),
     ];
-    for (close, code) in rows {
+    support::all_pass(rows.map(async |(close, code)| {
         let server = Scripted::websocket(move |peer| async move {
             if let Some((code, reason)) = close {
                 peer.close(code, reason).await;
@@ -98,7 +98,8 @@ async fn what_may_pass_is_tried_again_and_nothing_else_is() {
         Owner::new().release(server.address).args(["--retry-for", "3s"]).ends().await.with_code(code);
         let connections = server.seen().await.connections;
         assert_eq!(connections > 1, code == 3, "{close:?}: {connections} connections");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -153,7 +154,7 @@ async fn data_that_has_left_is_sent_again_only_if_the_owner_says_so_and_the_sess
         (Some((1008, "client-refused")), true, false),
         (Some((1003, "type")), true, false),
     ];
-    for (close, flag, again) in rows {
+    support::all_pass(rows.map(async |(close, flag, again)| {
         let (owner, server) = (Owner::new(), leaves(close).await);
         let called = owner.release_in(server.address, "1").args(["--retry-for", "3s"]);
         let called = if flag { called.arg("--retry-after-release") } else { called };
@@ -161,7 +162,8 @@ async fn data_that_has_left_is_sent_again_only_if_the_owner_says_so_and_the_sess
         assert_eq!(ended.json()["released"], true, "{close:?}");
         let seen = server.seen().await;
         assert_eq!(seen.connections > 1, again, "{close:?} {flag}: {} connections", seen.connections);
-    }
+    }))
+    .await;
 }
 
 /// Carries bytes both ways between a client and a server; the first connection is cut after its first so many bytes from
