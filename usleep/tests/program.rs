@@ -182,7 +182,8 @@ async fn nothing_is_written(format: &str) {
         client.send(wrong).await;
         client.closed().await;
     }
-    launcher.set_fault(Some(mock_launcher::Fault::Http500));
+    // Its token is refused at sight, and must not be shown either.
+    launcher.set_fault(Some(mock_launcher::Fault::NoX5c));
     Client::connect(address).await.closed().await;
 
     let ended = timeout(PATIENCE, program.terminated()).await.unwrap();
