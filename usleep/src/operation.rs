@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use attestation::Anchors;
 use launcher::TokenDesk;
-use policy::PolicyError;
 use session::server::CurrentIdentity;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -85,9 +84,6 @@ pub enum OperationError {
         /// What the system says.
         reason: std::io::Error,
     },
-    /// The default policy of this build cannot be used: a fault of the program.
-    #[error("the policy of the look at ourselves: {0}")]
-    Policy(#[from] PolicyError),
     /// Two numbers have one name: a fault of the program.
     #[error("setting the metrics up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -98,7 +94,7 @@ impl OperationError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Root(_) | Self::Listen { .. } => 2,
-            Self::Policy(_) | Self::Metrics(_) => 1,
+            Self::Metrics(_) => 1,
         }
     }
 }
@@ -109,7 +105,7 @@ impl OperationArguments {
     /// # Errors
     /// [`OperationError`].
     pub(crate) async fn prepare(&self, desk: TokenDesk) -> Result<Operation, OperationError> {
-        let look = SelfLook::new(self.anchors()?)?;
+        let look = SelfLook::new(self.anchors()?);
         let readiness = Readiness::new(desk.clone());
         let metrics = Metrics::new(desk, Arc::clone(&readiness) as _)?;
         let scrapers = match self.metrics_listen {

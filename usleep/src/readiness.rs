@@ -200,7 +200,7 @@ mod tests {
     fn kept(source: &Arc<Source>) -> (Arc<Readiness>, TokenDesk) {
         let desk = TokenDesk::new(Arc::clone(source) as Arc<dyn TokenSource>, DeskOptions::default());
         let readiness = Readiness::new(desk.clone());
-        tokio::spawn(Arc::clone(&readiness).keep(SelfLook::new(Anchors::google()).unwrap()));
+        tokio::spawn(Arc::clone(&readiness).keep(SelfLook::new(Anchors::google())));
         (readiness, desk)
     }
 

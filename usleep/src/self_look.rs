@@ -10,7 +10,7 @@ use attestation::{
 use policy::{Baseline, Outcome, Policy, PolicyError, PolicySource, SessionFacts};
 use rustls_pki_types::UnixTime;
 use serde_json::Value;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// The audience of the token: no client takes one that is made for it.
 pub const AUDIENCE: &str = "usleep-readiness";
@@ -22,11 +22,10 @@ const BASELINE: &str = include_str!("self_look.json");
 /// What only the owner's own pins decide.
 const OWN_PINS: &str = "image digest, project and service account: each data owner pins her own";
 
-/// The verifier and the policy.
+/// Whose eyes to look with.
 #[derive(Debug)]
 pub struct SelfLook {
     verifier: Verifier,
-    policy: Policy,
 }
 
 /// What was seen.
@@ -39,6 +38,11 @@ pub enum Look {
     },
     /// The token is authentic.
     Authentic(Box<Sight>),
+    /// Policy and baseline of this build do not go together: a fault of the program.
+    NoPolicy {
+        /// What does not fit.
+        error: PolicyError,
+    },
 }
 
 /// What an authentic token says. Every text is printable.
@@ -62,22 +66,26 @@ pub struct Sight {
 
 impl SelfLook {
     /// Looks as a UWear would that trusts these roots.
-    ///
-    /// # Errors
-    /// [`PolicyError`]: never, as long as policy and baseline of this build go together.
-    pub fn new(anchors: Anchors) -> Result<Self, PolicyError> {
-        let policy = Policy::compile(PolicySource::Default, Baseline::parse(BASELINE)?)?;
-        Ok(Self { verifier: Verifier::new(anchors, Expectation::default()), policy })
+    pub fn new(anchors: Anchors) -> Self {
+        Self { verifier: Verifier::new(anchors, Expectation::default()) }
     }
 
-    /// Judges a token that was asked for with [`AUDIENCE`] and `nonce`, at `now`.
+    /// Judges a token that was asked for with [`AUDIENCE`] and `nonce`, at `now`. The policy is compiled here and not
+    /// before: it is needed once, and a server should not listen later for it.
     pub fn look(&self, token: &Token, nonce: Nonce, now: UnixTime) -> Look {
+        let policy = Baseline::parse(BASELINE)
+            .map_err(PolicyError::from)
+            .and_then(|baseline| Policy::compile(PolicySource::Default, baseline));
+        let policy = match policy {
+            Ok(policy) => policy,
+            Err(error) => return Look::NoPolicy { error },
+        };
         let token = match self.verifier.verify(token, now) {
             Ok(token) => token,
             Err(error) => return Look::NotAuthentic { error },
         };
         let facts = SessionFacts { nonce, audience: AUDIENCE.to_owned(), wire: 0, role: Role::Server, now };
-        let decision = self.policy.decide(&token, &facts);
+        let decision = policy.decide(&token, &facts);
         // `allow` says no more than that another rule fails.
         let all = decision.checks().iter().chain(decision.rules()).filter(|rule| rule.name != "allow");
         let refused_by = all.filter(|rule| rule.outcome != Outcome::True).map(|rule| rule.name.clone());
@@ -120,6 +128,9 @@ impl Look {
     /// One line for the operator.
     pub fn log(&self) {
         match self {
+            Self::NoPolicy { error } => {
+                error!(%error, "the look at ourselves has no policy: a fault of this program")
+            }
             Self::NotAuthentic { error: error @ VerifyError::RootNotPinned { .. } } => warn!(
                 %error,
                 next = "on a laptop give mock-launcher's root with --root; elsewhere see who made this token",
@@ -215,7 +226,7 @@ mod tests {
         let mock = mock.start(folder.path().join("teeserver.sock")).await.unwrap();
         let request = TokenRequest::pki(AUDIENCE, NONCE).unwrap();
         let token = Launcher::new(mock.socket()).token(&request).await.unwrap();
-        let look = SelfLook::new(if pinned { anchors } else { Anchors::google() }).unwrap();
+        let look = SelfLook::new(if pinned { anchors } else { Anchors::google() });
         look.look(&token, Nonce::from_text(NONCE), UnixTime::now())
     }
 
