@@ -42,9 +42,10 @@ fn main() -> ExitCode {
     }
     let CommandLine { command, serve } = CommandLine::parse();
     let ended = match command.unwrap_or(Command::Serve(Box::new(serve))) {
-        Command::Serve(arguments) => {
-            usleep::serve::run(*arguments).map_err(|error| (error.to_string(), error.exit_code()))
-        }
+        Command::Serve(arguments) => usleep::serve::run(*arguments).map_err(|error| {
+            let next = error.next().map_or_else(String::new, |next| format!("; {next}"));
+            (format!("{error}{next}"), error.exit_code())
+        }),
         Command::Analyze(arguments) => analyze(&arguments),
     };
     match ended {

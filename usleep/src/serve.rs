@@ -162,6 +162,30 @@ impl Error {
             Self::Identity(_) | Self::Server(_) | Self::System(_) => 1,
         }
     }
+
+    /// What to do about it, where its words do not say so already.
+    pub fn next(&self) -> Option<&'static str> {
+        match self {
+            Self::Listen { reason, .. } => Some(next_address(reason)),
+            Self::Operation(OperationError::Listen { reason, .. }) => Some(next_address(reason)),
+            Self::Clients(ClientsError::File { .. })
+            | Self::Operation(OperationError::Root(ClientsError::File { .. })) => {
+                Some("name a file that this user may read")
+            }
+            _ => None,
+        }
+    }
+}
+
+fn next_address(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::AddrInUse => {
+            "end the program that has this port, or give another port; 0 is any that is free"
+        }
+        io::ErrorKind::AddrNotAvailable => "give an address of this machine, or [::] for all of them",
+        io::ErrorKind::PermissionDenied => "give a port from 1024 on, or let this user have smaller ones",
+        _ => "give another address and port",
+    }
 }
 
 /// Serves until SIGTERM or SIGINT.

@@ -78,10 +78,14 @@ async fn variables_stand_in_for_flags_and_flags_win() {
 async fn an_address_that_cannot_be_listened_on_is_one_line_and_exit_2() {
     let holder = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let taken = holder.local_addr().unwrap().to_string();
-    for address in [taken.as_str(), "192.0.2.1:1"] {
+    for (address, next) in [
+        (taken.as_str(), "end the program that has this port, or give another port"),
+        ("192.0.2.1:1", "give an address of this machine"),
+    ] {
         let ended = ran(&["--listen", address], &[]).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
         assert!(ended.stderr.starts_with(&format!("usleep: cannot listen on {address}: ")), "{ended:?}");
+        assert!(ended.stderr.contains(next), "{ended:?}");
         assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
     }
 }
