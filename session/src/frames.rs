@@ -2,7 +2,7 @@
 //! before anything makes room for it.
 
 /// Longest head: two bytes, eight of length, four of mask.
-const MAX_HEAD: usize = 14;
+pub(crate) const MAX_HEAD: usize = 14;
 
 /// Longest payload of a control frame (RFC 6455 §5.5).
 pub(crate) const MAX_CONTROL: u64 = 125;
@@ -59,21 +59,48 @@ impl Heads {
         }
     }
 
+    /// How many bytes there are to the end of the payload, or to where the head says more, at least 1.
+    pub(crate) fn until_end(&self) -> usize {
+        if self.payload > 0 {
+            return usize::try_from(self.payload).unwrap_or(usize::MAX);
+        }
+        let whole = if self.come < 2 { 2 } else { self.head_length() };
+        whole.saturating_sub(self.come).max(1)
+    }
+
+    /// So much of the payload has been read elsewhere.
+    pub(crate) fn skip(&mut self, count: usize) {
+        self.payload = self.payload.saturating_sub(count as u64);
+    }
+
     /// What the head says, if all of it has come.
     fn complete(&self) -> Option<Head> {
         let [first, second, long @ ..] = &self.head;
-        let masked = if second & 0x80 == 0 { 0 } else { 4 };
-        let (of_length, length) = match second & 0x7f {
-            126 => (2, long.iter().take(2).fold(0, |length, byte| length << 8 | u64::from(*byte))),
-            127 => (8, long.iter().take(8).fold(0, |length, byte| length << 8 | u64::from(*byte))),
-            short => (0, u64::from(short)),
+        let length_of =
+            |bytes| long.iter().take(bytes).fold(0, |length, byte| length << 8 | u64::from(*byte));
+        let length = match second & 0x7f {
+            126 => length_of(2),
+            127 => length_of(8),
+            short => u64::from(short),
         };
         let opcode = first & 0x0f;
-        (self.come >= 2 && self.come == 2 + of_length + masked).then_some(Head {
+        (self.come >= 2 && self.come == self.head_length()).then_some(Head {
             is_control: opcode >= 8,
             is_continuation: opcode == 0,
             length,
         })
+    }
+
+    /// How long the head is, by its second byte.
+    fn head_length(&self) -> usize {
+        let [_, second, ..] = self.head;
+        let of_length = match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let masked = if second & 0x80 == 0 { 0 } else { 4 };
+        2 + of_length + masked
     }
 }
 
@@ -118,6 +145,35 @@ mod tests {
         for size in [1, 2, 3, 7, 13, 4096, bytes.len()] {
             assert_eq!(heads(&bytes, size), wanted, "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn reading_to_the_end_each_time_stops_between_all_frames() {
+        let frames = [
+            &[0x81, 0x83, 1, 2, 3, 4, 0xff, 0xff, 0xff][..],
+            &[0x89, 0x80, 1, 2, 3, 4],
+            &[0x88, 2, 3, 0xe8],
+            &[&[0x82, 0xfe, 0, 200, 1, 2, 3, 4][..], &[0x81; 200]].concat(),
+            &[&[0x80, 0xff, 0, 0, 0, 0, 0, 1, 0x11, 0x70, 1, 2, 3, 4][..], &vec![0x89; 70_000]].concat(),
+            &[0x0a, 0],
+        ];
+        let ends: Vec<usize> = frames
+            .iter()
+            .scan(0, |end, frame| {
+                *end += frame.len();
+                Some(*end)
+            })
+            .collect();
+        let bytes = frames.concat();
+        let (mut heads, mut at, mut stops) = (Heads::default(), 0, Vec::new());
+        while at < bytes.len() {
+            let end = at + heads.until_end();
+            let mut piece = &bytes[at..end];
+            while heads.next(&mut piece).is_some() {}
+            at = end;
+            stops.push(at);
+        }
+        assert!(ends.iter().all(|end| stops.contains(end)), "{stops:?}");
     }
 
     #[test]

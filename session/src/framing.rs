@@ -10,10 +10,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use zeroize::Zeroizing;
 
 use crate::client::{self, Exchange};
 use crate::limits::Limits;
-use crate::link::{Deadline, Link, LinkError};
+use crate::link::{Came, Deadline, Link, LinkError};
 use crate::metered::Metered;
 use crate::server::{self, Meter, Rooms};
 
@@ -29,6 +30,7 @@ pub struct Sender<S>(Exchange<S>);
 /// The server's end.
 pub struct Receiver<S> {
     link: Link<S>,
+    place: Zeroizing<Vec<u8>>,
     limits: Limits,
 }
 
@@ -73,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     pub async fn over(tls: S, limits: Limits, peer: IpAddr) -> Self {
         let room = Rooms::new(&limits).of(peer);
         let link = server::link(tls, WIRE, Arc::<Meter>::default(), room, &[], &limits).await;
-        Self { link, limits }
+        Self { link, place: Zeroizing::default(), limits }
     }
 
     /// Receives a message and throws it away; gives its length in bytes.
@@ -83,8 +85,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     pub async fn receive(&mut self) -> Result<usize, LinkError> {
         let (first_byte, whole) =
             (Deadline::after(self.limits.phi_first_byte), Deadline::after(self.limits.phi));
-        let message = self.link.receive_begun_by(first_byte, whole).await?;
-        Ok(message.len())
+        Ok(match self.link.receive_into(&mut self.place, first_byte, whole).await? {
+            Came::InPlace => self.place.len(),
+            Came::Apart(message) => message.len(),
+        })
     }
 
     /// Answers the last message.
@@ -92,7 +96,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     /// # Errors
     /// [`LinkError`].
     pub async fn answer(&mut self, result: &str) -> Result<(), LinkError> {
-        self.link.give_room_back();
         self.link.send(Message::text(result), Deadline::after(self.limits.result)).await
     }
 }

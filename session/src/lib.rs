@@ -30,12 +30,14 @@
 pub mod client;
 mod close;
 mod connect_error;
+mod corked;
 #[cfg(doctest)]
 mod does_not_compile;
 mod frames;
 #[cfg(feature = "framing")]
 pub mod framing;
 mod identity;
+mod incoming;
 mod limits;
 mod link;
 mod metered;

@@ -1,6 +1,7 @@
 //! One websocket with deadlines: what both ends share.
 
 mod resting;
+mod taking;
 
 use std::future::poll_fn;
 use std::io;
@@ -18,9 +19,12 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
+use crate::corked::Cork;
 use crate::frames::frame_bytes;
 use crate::metered::{Metered, Stopped};
 use crate::server::Reserved;
+
+pub(crate) use taking::Came;
 
 /// Why a message did not come or go. Foreign text in it is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -375,7 +379,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             websocket.get_mut().stop_waiting();
             let _ = websocket.close(Some(close.frame())).await;
             let _ = websocket.flush().await;
-            while let Some(Ok(_)) = self.websocket.next().await {}
+            while let Some(Ok(message)) = self.websocket.next().await {
+                // Both have said it, and neither says more.
+                if message.is_close() {
+                    break;
+                }
+            }
             // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
             // close frame: end our direction, then read the rest away.
             let stream = self.websocket.get_mut();
@@ -403,6 +412,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Error::Utf8(_) => LinkError::Protocol("text that is not UTF-8".to_owned()),
             other => LinkError::Protocol(printable(&other.to_string())),
         }
+    }
+}
+
+impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// Holds back what is sent from now on, until there is an answer to be read or the end.
+    pub(crate) fn cork(&mut self) {
+        self.websocket.get_mut().get_mut().cork();
+    }
+
+    /// What is sent goes at once again, and what was held back with it.
+    pub(crate) fn uncork(&mut self) {
+        self.websocket.get_mut().get_mut().uncork();
     }
 }
 

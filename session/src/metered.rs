@@ -11,7 +11,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::frames::{Heads, MAX_CONTROL};
+use crate::frames::{Heads, MAX_CONTROL, MAX_HEAD};
+use crate::incoming::{self, Begun, Incoming};
 use crate::outgoing::Outgoing;
 use crate::server::{Meter, NoRoom, Reserved, Room};
 
@@ -43,6 +44,8 @@ struct Watch {
     held: Zeroizing<Vec<u8>>,
     /// What reading ahead has failed with.
     failed: Option<io::Error>,
+    /// A message that is taken past the websocket, to which nothing is passed on meanwhile.
+    taking: Option<Incoming>,
     /// Whether it is that room which is lacking.
     waiting: bool,
     stopped: Option<Stopped>,
@@ -62,6 +65,11 @@ impl<S> Metered<S> {
         Self { stream, read: 0, allowed: u64::MAX, meter: None, watch: None, outgoing: Outgoing::default() }
     }
 
+    /// The stream itself. What is read or written there is not counted here.
+    pub(crate) fn get_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     /// Counts what comes and goes there too.
     pub(crate) fn counted_by(self, meter: Arc<Meter>) -> Self {
         Self { meter: Some(meter), ..self }
@@ -77,6 +85,7 @@ impl<S> Metered<S> {
             announced: VecDeque::new(),
             held: Zeroizing::new(early.to_vec()),
             failed: None,
+            taking: None,
             waiting: false,
             stopped: None,
         };
@@ -148,6 +157,88 @@ impl<S> Metered<S> {
             watch.held.extend_from_slice(buffer.filled());
         }
         Poll::Ready(())
+    }
+
+    /// The length of the next message, if it is a long binary one, for which there is room then: it is to be read by
+    /// [`Metered::poll_taking`]. `None`: the websocket is to read whatever comes, and has lost nothing of it.
+    ///
+    /// The websocket must have given out all that was passed on to it. `kept` is room that the message takes over.
+    pub(crate) fn poll_take(
+        &mut self,
+        cx: &mut Context<'_>,
+        kept: &mut Option<Reserved>,
+    ) -> Poll<Option<usize>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        loop {
+            let exhausted = self.is_exhausted();
+            let Some(watch) = &mut self.watch else { return Poll::Ready(None) };
+            if exhausted || watch.failed.is_some() || watch.stopped.is_some() {
+                return Poll::Ready(None);
+            }
+            let lacks = match incoming::begun(&watch.held) {
+                Begun::Lacks(lacks) => lacks,
+                Begun::Another => return Poll::Ready(None),
+                Begun::Long(incoming) => {
+                    if let (Some(message), Some(kept)) = (watch.announced.front_mut(), kept.take()) {
+                        message.take_over(kept);
+                    }
+                    // Without room the websocket finds out by itself.
+                    let Ok(()) = ready!(watch.poll_room(cx)) else { return Poll::Ready(None) };
+                    watch.held.zeroize();
+                    let length = incoming.length();
+                    watch.taking = Some(incoming);
+                    return Poll::Ready(Some(length));
+                }
+            };
+            let mut bytes = [0; MAX_HEAD];
+            let mut buffer = ReadBuf::new(bytes.get_mut(..lacks).unwrap_or_default());
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer));
+            let new = buffer.filled();
+            self.count(new.len());
+            let Some(watch) = &mut self.watch else { return Poll::Ready(None) };
+            watch.failed = read.err();
+            watch.held.extend_from_slice(new);
+            watch.look(new);
+            if new.is_empty() {
+                // The websocket finds the end, too.
+                return Poll::Ready(None);
+            }
+        }
+    }
+
+    /// Reads the message that [`Metered::poll_take`] has found to `place`, which is as long as it at least. Until it has come
+    /// nothing else is read.
+    pub(crate) fn poll_taking(&mut self, cx: &mut Context<'_>, place: &mut [u8]) -> Poll<io::Result<()>>
+    where
+        S: AsyncRead + Unpin,
+    {
+        while let Some(watch) = &mut self.watch
+            && let Some(incoming) = &mut watch.taking
+        {
+            let mut buffer = ReadBuf::new(incoming.lacks(place));
+            if buffer.remaining() == 0 {
+                watch.taking = None;
+                break;
+            }
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+            let come = buffer.filled().len();
+            if come == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            watch.heads.skip(come);
+            incoming.has_come(come, place);
+            self.count(come);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn count(&mut self, come: usize) {
+        self.read = self.read.saturating_add(come as u64);
+        if let Some(meter) = &self.meter {
+            meter.received(come);
+        }
     }
 
     /// Passes nothing on any more that waits for room.
@@ -231,6 +322,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
         }
         if let Some(watch) = &mut self.watch {
+            if watch.taking.is_some() {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
             if let Some(error) = watch.failed.take() {
                 return Poll::Ready(Err(error));
             }
@@ -241,12 +335,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
             }
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let Some(watch) = &self.watch else {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            self.count(buffer.filled().len().saturating_sub(before));
+            return Poll::Ready(Ok(()));
+        };
+        // No further than the frame goes: what is behind it may not be the websocket's.
+        let most = watch.heads.until_end().min(buffer.remaining());
+        let mut of_frame = ReadBuf::new(buffer.initialize_unfilled_to(most));
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut of_frame))?;
+        let come = of_frame.filled().len();
+        buffer.advance(come);
+        self.count(come);
         let new = buffer.filled().get(before..).unwrap_or_default();
-        self.read += new.len() as u64;
-        if let Some(meter) = &self.meter {
-            meter.received(new.len());
-        }
         let Some(watch) = &mut self.watch else { return Poll::Ready(Ok(())) };
         watch.look(new);
         let room = watch.poll_room(cx);

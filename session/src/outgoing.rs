@@ -19,6 +19,9 @@ const BINARY: u8 = 0x82;
 /// Said of every frame of a client.
 const MASKED: u8 = 0x80;
 
+/// How many masks are drawn together once a second message is sent.
+const MASKS_AT_ONCE: usize = 32;
+
 /// What is left to be sent of a message.
 #[derive(Default)]
 pub(crate) struct Outgoing {
@@ -26,6 +29,8 @@ pub(crate) struct Outgoing {
     mask: [u8; 4],
     /// How much of the payload has been masked.
     masked: usize,
+    /// Masks for the messages to come, drawn together: a mask costs less than the way to the generator.
+    masks: Vec<[u8; 4]>,
     /// The head, and what has been masked last. It keeps its place for the next message.
     piece: Zeroizing<Vec<u8>>,
     /// How much of the piece is filled, and how much of that is written.
@@ -39,11 +44,13 @@ impl Outgoing {
     /// # Errors
     /// There are no random bytes for the mask.
     pub(crate) fn begin(&mut self, payload: Bytes) -> io::Result<()> {
-        let random = default_provider().secure_random;
-        random.fill(&mut self.mask).map_err(|_| io::Error::other("no random bytes"))?;
+        self.mask = self.next_mask()?;
         let head = head(payload.len(), self.mask);
-        // Its final size from the start: a buffer that grows leaves copies behind.
-        self.piece.resize(WRITE_BUFFER, 0);
+        let wanted = payload.len().saturating_add(head.len()).min(WRITE_BUFFER);
+        if self.piece.len() < wanted {
+            // New, since a buffer that grows leaves copies behind.
+            self.piece = Zeroizing::new(vec![0; wanted]);
+        }
         for (place, byte) in self.piece.iter_mut().zip(&head) {
             *place = *byte;
         }
@@ -51,6 +58,18 @@ impl Outgoing {
         (self.filled, self.written) = (head.len(), 0);
         self.fill();
         Ok(())
+    }
+
+    fn next_mask(&mut self) -> io::Result<[u8; 4]> {
+        if let Some(mask) = self.masks.pop() {
+            return Ok(mask);
+        }
+        // One for the message that may be the only one, some for each of many.
+        let mut drawn = vec![0; if self.piece.is_empty() { 4 } else { 4 * MASKS_AT_ONCE }];
+        let random = default_provider().secure_random;
+        random.fill(&mut drawn).map_err(|_| io::Error::other("no random bytes"))?;
+        self.masks.extend(drawn.as_chunks().0);
+        self.masks.pop().ok_or_else(|| io::Error::other("no mask"))
     }
 
     /// Writes all that is left.

@@ -1,12 +1,14 @@
 //! From an address to an open websocket: dial, shake hands, agree on the version of the wire.
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 
 use attestation::Nonce;
 use attestation::v1::{HelloNonce, SUBPROTOCOL, SessionBinding};
-use hardening::{wiping_stack, wiping_stacks};
+use hardening::wiping_stacks;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -18,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Message, handshake::client::Request};
 use super::endpoint::Endpoint;
 use super::stages::{Binding, Connected, Unattested};
 use crate::connect_error::ConnectError;
+use crate::corked::{Cork as _, Corked};
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, websocket_config};
 use crate::metered::Metered;
@@ -85,7 +88,9 @@ pub async fn connect(endpoint: &Endpoint, options: &ConnectOptions) -> Result<Co
 async fn open(endpoint: &Endpoint, options: &ConnectOptions, wire: u8) -> Result<Connected, ConnectError> {
     let limits = &options.limits;
     let tcp = dial(endpoint, limits).await?;
-    timeout(limits.handshake, upgrade(tcp, endpoint, options, wire))
+    // Where it is: it is large, and would be moved into the timeout.
+    let upgrade = pin!(upgrade(tcp, endpoint, options, wire));
+    timeout(limits.handshake, upgrade)
         .await
         .map_err(|_| ConnectError::HandshakeTimeout { waited: limits.handshake })?
 }
@@ -118,16 +123,32 @@ async fn upgrade(
     let name = ServerName::try_from(endpoint.host.clone())
         .map_err(|_| ConnectError::Name { host: endpoint.host.clone() })?;
     let config = tls::client_config().map_err(ConnectError::tls)?;
+    // The end of the handshake goes with the request, which follows at once.
+    let mut tcp = Corked::new(tcp);
+    tcp.cork();
     // Keys and keying material leave copies on the stack.
-    let tls = wiping_stacks(TlsConnector::from(config).connect(name, tcp));
-    let mut tls = tls.await.map_err(ConnectError::from_tls_io)?;
+    let shaking = wiping_stacks(async {
+        let tls = TlsConnector::from(config).connect(name, tcp).into_fallible().await?;
+        let (_, connection) = tls.get_ref();
+        let binding = match wire {
+            0 => nonce(connection).map(Binding::V0),
+            _ => version_1(connection, options),
+        };
+        Ok((tls, binding))
+    });
+    let (mut tls, binding) = match shaking.await {
+        Ok(shaken) => shaken,
+        Err((error, mut tcp)) => {
+            // There may be an alert that says why.
+            tcp.uncork();
+            let _ = tcp.flush().await;
+            return Err(ConnectError::from_tls_io(error));
+        }
+    };
+    let binding = binding?;
     tls.get_mut().1.set_buffer_limit(Some(tls::WRITE_BUFFER));
 
     let (_, connection) = tls.get_ref();
-    let binding = wiping_stack(|| match wire {
-        0 => nonce(connection).map(Binding::V0),
-        _ => version_1(connection, options),
-    })?;
     let key_exchange = connection
         .negotiated_key_exchange_group()
         .map_or_else(|| "unknown".to_owned(), |group| format!("{:?}", group.name()));
@@ -138,6 +159,7 @@ async fn upgrade(
         tokio_tungstenite::client_async_with_config(request, Metered::new(tls), Some(config)).await;
     let (websocket, _response) = upgraded.map_err(ConnectError::from_upgrade)?;
     let mut link = Link::new(websocket, largest, limits.close);
+    link.uncork();
     if let Binding::V1(unattested) = &binding {
         let hello = Message::text(unattested.hello().to_json());
         link.send(hello, Deadline::after(limits.hello)).await.map_err(ConnectError::Hello)?;

@@ -11,10 +11,11 @@ use tokio_tungstenite::tungstenite::Message;
 use super::approved::Approved;
 use super::connect::{Attest, ConnectionInfo};
 use crate::close::Close;
+use crate::corked::Corked;
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, LinkError};
 
-pub(super) type ClientLink = Link<TlsStream<TcpStream>>;
+pub(super) type ClientLink = Link<TlsStream<Corked<TcpStream>>>;
 
 /// An open websocket over TLS 1.3 to somebody who has proven nothing yet.
 pub struct Connected {

@@ -20,12 +20,13 @@ use super::exchange::Exchange;
 use super::released::{Answer, AnswerError, Released, ToBeReceipted, ended};
 use super::stages::ClientLink;
 use crate::close::Close;
+use crate::corked::Corked;
 use crate::limits::Limits;
 use crate::link::Deadline;
 
 /// A connection over which a stream has begun: the last message that was handed to TLS has no result yet.
 pub struct Streaming {
-    exchange: Exchange<TlsStream<TcpStream>>,
+    exchange: Exchange<TlsStream<Corked<TcpStream>>>,
     receipted: ToBeReceipted,
     messages: u64,
 }

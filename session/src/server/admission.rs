@@ -120,6 +120,13 @@ impl PerAddress {
     }
 }
 
+impl AddressSeat {
+    /// One with what another of the same address has taken.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        self.amount = self.amount.saturating_add(std::mem::take(&mut other.amount));
+    }
+}
+
 impl Drop for AddressSeat {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

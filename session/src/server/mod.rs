@@ -48,6 +48,7 @@ pub use stages::{AnyClient, Attested, Attester, Connected};
 pub use streamed::{Answered, Next, PartResponder, StreamEnd};
 pub use workload::{About, DocumentStream, PhiInvalid, Reply, Workload};
 
+use crate::corked::Corked;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::wire::Wire;
@@ -56,15 +57,14 @@ use health::{Health, WhileServing};
 use lines::Lines;
 pub(crate) use observer::Meter;
 use observer::{Nobody, Stopwatch, Watched};
+#[cfg(any(test, feature = "framing"))]
+pub(crate) use room::Rooms;
 pub(crate) use room::{NoRoom, Reserved, Room};
 use serving::Serving;
 use turns::{Slot, Turn};
 use upgrade::{Gate, Upgrade};
 #[cfg(feature = "framing")]
-pub(crate) use {
-    room::Rooms,
-    upgrade::{READ_BUFFER, link},
-};
+pub(crate) use upgrade::{READ_BUFFER, link};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -269,9 +269,11 @@ impl<W: Workload> Server<W> {
     ) -> io::Result<Upgrade> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
+        // Before its first byte there is nothing to do that leaves anything behind.
+        tcp.readable().await?;
         let keys = self.identity.keys();
         // Keys leave copies on the stacks of the threads that make them.
-        let tls = wiping_stacks(keys.tls.accept(tcp)).await?;
+        let tls = wiping_stacks(keys.tls.accept(Corked::new(tcp))).await?;
         let draining = || serving.shutdown.is_cancelled();
         let gate = Gate {
             wire: self.wire(),
@@ -338,7 +340,7 @@ impl<W: Workload> Server<W> {
         };
         loop {
             let answered = wiping_stack(|| documents.push(&phi));
-            drop(phi);
+            responder.reuse(phi);
             match responder.answer(answered, closing).await?.receive(closing).await? {
                 Next::Part(next, waiting) => (phi, responder) = (next, waiting),
                 Next::End(end) => {

@@ -164,6 +164,8 @@ impl Responder {
             None => None,
         };
         let deadline = Deadline::after(self.limits.result);
+        // Result, receipt and the close go together.
+        self.link.cork();
         let mut sent = self.link.send(Message::text(text.as_str()), deadline).await;
         if let (Ok(()), Some(receipt)) = (&sent, receipt) {
             sent = self.link.send(Message::text(receipt), deadline).await;

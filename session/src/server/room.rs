@@ -39,6 +39,12 @@ impl Rooms {
         Load { room: Arc::clone(&self.all), size: self.size }
     }
 
+    /// How much nobody has taken, in bytes.
+    #[cfg(test)]
+    pub(crate) fn available(&self) -> usize {
+        self.all.available_permits()
+    }
+
     /// The way to it of a connection from `peer`.
     pub(crate) fn of(&self, peer: IpAddr) -> Room {
         Room { all: PollSemaphore::new(Arc::clone(&self.all)), by_address: self.by_address.clone(), peer }
@@ -74,7 +80,8 @@ pub(crate) struct Room {
 pub(crate) struct Reserved {
     announced: u64,
     taken: u64,
-    parts: Vec<(OwnedSemaphorePermit, AddressSeat)>,
+    /// Of all, and of the address.
+    of: Option<(OwnedSemaphorePermit, AddressSeat)>,
 }
 
 /// There is none for this address, and waiting would not help soon.
@@ -85,6 +92,24 @@ impl Reserved {
     /// A frame of the message announces so much more.
     pub(crate) fn announce(&mut self, length: u64) {
         self.announced = self.announced.saturating_add(length);
+    }
+
+    /// Has the room that another has taken, whose place it takes.
+    pub(crate) fn take_over(&mut self, other: Self) {
+        self.taken = self.taken.saturating_add(other.taken);
+        if let Some((of_all, of_address)) = other.of {
+            self.add(of_all, of_address);
+        }
+    }
+
+    fn add(&mut self, more_of_all: OwnedSemaphorePermit, more_of_address: AddressSeat) {
+        match &mut self.of {
+            Some((of_all, of_address)) => {
+                of_all.merge(more_of_all);
+                of_address.merge(more_of_address);
+            }
+            none => *none = Some((more_of_all, more_of_address)),
+        }
     }
 
     /// What all frames of the message announce, in bytes.
@@ -113,8 +138,8 @@ impl Room {
         let Some(of_all) = ready!(self.all.poll_acquire_many(cx, bytes)) else {
             return Poll::Ready(Err(NoRoom));
         };
-        message.taken = message.announced;
-        message.parts.push((of_all, of_address));
+        message.taken = message.taken.saturating_add(lacks);
+        message.add(of_all, of_address);
         Poll::Ready(Ok(()))
     }
 }
@@ -187,6 +212,22 @@ mod tests {
         let mut message = Reserved::default();
         assert_eq!(reserve(&mut rooms.of(ONE), &mut message, UNCOUNTED), Poll::Ready(Ok(())));
         assert_eq!(reserve(&mut rooms.of(ONE), &mut message, 1), Poll::Ready(Err(NoRoom)));
+    }
+
+    #[test]
+    fn a_message_in_the_place_of_another_takes_what_it_has_more_and_keeps_what_it_has_less() {
+        let rooms = rooms(10_000, 10_000);
+        let mut room = rooms.of(ONE);
+        let [mut first, mut longer, mut shorter] = [(); 3].map(|()| Reserved::default());
+        assert!(reserve(&mut room, &mut first, 5000).is_ready());
+        longer.take_over(first);
+        assert_eq!(reserve(&mut room, &mut longer, 9000), Poll::Ready(Ok(())));
+        assert_eq!(rooms.all.available_permits(), 1000);
+        shorter.take_over(longer);
+        assert_eq!(reserve(&mut room, &mut shorter, 6000), Poll::Ready(Ok(())));
+        assert_eq!(rooms.all.available_permits(), 1000);
+        drop(shorter);
+        assert_eq!(rooms.all.available_permits(), 10_000);
     }
 
     #[test]

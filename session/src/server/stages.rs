@@ -18,6 +18,7 @@ use super::observer::{Observer, Stage, Stopwatch};
 use super::receipts::Receipts;
 use super::responder::Admitted;
 use crate::close::Close;
+use crate::corked::Corked;
 use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, LinkError};
@@ -26,7 +27,7 @@ use crate::link::{Deadline, Link, LinkError};
 /// it knows why there is no token.
 const DESK_FIRST: Duration = Duration::from_millis(500);
 
-pub(super) type ServerLink = Link<TlsStream<TcpStream>>;
+pub(super) type ServerLink = Link<TlsStream<Corked<TcpStream>>>;
 
 /// A client has opened a websocket over TLS 1.3.
 pub struct Connected {

@@ -16,7 +16,7 @@ use super::stages::{ServerLink, end};
 use super::workload::{About, PhiInvalid, Reply};
 use crate::close::Close;
 use crate::limits::Limits;
-use crate::link::{Deadline, LinkError};
+use crate::link::{Came, Deadline, LinkError};
 
 /// The client has sent a message of a stream and waits for its result.
 pub struct PartResponder(Stream);
@@ -39,6 +39,8 @@ struct Stream {
     link: ServerLink,
     limits: Limits,
     committing: Box<Committing>,
+    /// Where the next message comes to. The room that the last one took is kept for as long as this is.
+    place: Zeroizing<Vec<u8>>,
     messages: u64,
     /// Of PHI, in all messages.
     bytes: u64,
@@ -55,7 +57,13 @@ impl PartResponder {
     ) -> Received {
         let begun = Instant::now();
         let bytes = length(&first);
-        Received::Stream(first, Self(Stream { link, limits, committing, messages: 1, bytes, begun }))
+        let place = Zeroizing::default();
+        Received::Stream(first, Self(Stream { link, limits, committing, place, messages: 1, bytes, begun }))
+    }
+
+    /// Lets the next message take the place of this one, which has been worked on: without it each takes new memory.
+    pub fn reuse(&mut self, phi: Phi) {
+        self.0.place = phi.into_inner();
     }
 
     /// Sends the result of this message; or says that the PHI cannot be used, and closes.
@@ -69,7 +77,9 @@ impl PartResponder {
         closing: &CancellationToken,
     ) -> Result<Answered, SessionError> {
         let Self(mut stream) = self;
-        stream.link.give_room_back();
+        if stream.place.is_empty() {
+            stream.link.give_room_back();
+        }
         let text = match answered {
             Ok(reply) => reply.into_text(),
             Err(reason) => {
@@ -104,12 +114,18 @@ impl Answered {
         let whole = Deadline::after(stream.limits.phi).or_earlier(stream.ends());
         let received = tokio::select! {
             () = closing.cancelled() => Err((Close::Draining, SessionError::Draining)),
-            received = stream.link.receive_begun_by(first_byte, whole) => received.map_err(told),
+            received = stream.link.receive_into(&mut stream.place, first_byte, whole) => received.map_err(told),
         };
-        let next = received.and_then(|message| match message {
-            Message::Binary(bytes) => stream.part(Zeroizing::new(Vec::from(bytes))).map(Some),
-            Message::Text(text) => stream.ended(text.as_str()).map(|()| None),
-            _ => Err(told(LinkError::WrongType { wanted: "PHI or the end of the stream", got: "another" })),
+        let next = received.and_then(|came| match came {
+            Came::InPlace => {
+                let message = std::mem::take(&mut stream.place);
+                stream.part(message).map(Some)
+            }
+            Came::Apart(Message::Binary(bytes)) => stream.part(Zeroizing::new(Vec::from(bytes))).map(Some),
+            Came::Apart(Message::Text(text)) => stream.ended(text.as_str()).map(|()| None),
+            Came::Apart(_) => {
+                Err(told(LinkError::WrongType { wanted: "PHI or the end of the stream", got: "another" }))
+            }
         });
         match next {
             Ok(Some(phi)) => Ok(Next::Part(phi, PartResponder(stream))),

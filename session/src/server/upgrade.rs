@@ -30,6 +30,7 @@ use super::observer::Meter;
 use super::room::Room;
 use super::stages::{Binding, Connected};
 use crate::client::PATH;
+use crate::corked::Corked;
 use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Link, websocket_config};
@@ -86,7 +87,7 @@ struct Answer {
 }
 
 pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
-    tls: TlsStream<TcpStream>,
+    tls: TlsStream<Corked<TcpStream>>,
     gate: Gate<P, H>,
     key: &ReceiptKey,
     limits: &Limits,
@@ -120,7 +121,8 @@ pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
         return Ok(Upgrade::Answered { status: status.as_u16() });
     };
     let upgraded = connection.await.map_err(io::Error::other)?;
-    let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() else {
+    let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<TlsStream<Corked<TcpStream>>>>()
+    else {
         return Err(io::Error::other("the upgraded connection is of another type"));
     };
     let mut stream = stream.into_inner();
@@ -149,7 +151,7 @@ pub(crate) async fn link<S: AsyncRead + AsyncWrite + Unpin>(
     Link::new(websocket, largest, limits.close)
 }
 
-fn binding(tls: &TlsStream<TcpStream>, wire: u8, key: &ReceiptKey) -> Result<Binding, rustls::Error> {
+fn binding(tls: &TlsStream<Corked<TcpStream>>, wire: u8, key: &ReceiptKey) -> Result<Binding, rustls::Error> {
     let (_, connection) = tls.get_ref();
     if wire == 0 {
         let nonce = Nonce::of_session(|buffer, label, context| {
