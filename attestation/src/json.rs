@@ -25,6 +25,39 @@ pub fn object_with_unique_names(bytes: &[u8]) -> Result<Map<String, Value>, serd
     }
 }
 
+/// Whether an object, read as strictly as by [`object_with_unique_names`], has a member of this name that is not null.
+/// Nothing of it is kept.
+///
+/// # Errors
+/// serde_json's, with a text that may quote the input.
+pub fn has_member(bytes: &[u8], name: &str) -> Result<bool, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let has = deserializer.deserialize_map(HasMember(name))?;
+    deserializer.end()?;
+    Ok(has)
+}
+
+struct HasMember<'a>(&'a str);
+
+impl<'de> Visitor<'de> for HasMember<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
+        let (mut seen, mut has) = (BTreeSet::new(), false);
+        while let Some((Name(name), value)) = members.next_entry::<Name<'de>, Outline<'de>>()? {
+            has |= name == self.0 && value != Outline::Other("null");
+            if !seen.insert(name) {
+                return Err(A::Error::custom("duplicate name"));
+            }
+        }
+        Ok(has)
+    }
+}
+
 /// What a JSON value is, in a word.
 pub fn kind(value: &Value) -> &'static str {
     match value {
@@ -214,6 +247,28 @@ mod tests {
             assert!(error.starts_with("duplicate name a"), "{text}: {error}");
         }
         assert!(object_with_unique_names(br#"{"a":{"b":1},"c":{"b":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn a_member_is_there_only_in_an_object_that_is_read_to_its_end_as_strictly() {
+        let rows = [
+            (r#"{"x5c":[]}"#, true),
+            (r#"{"a":{"b":[1,null]},"\u0078\u0035c":"y"}"#, true),
+            (r#"{"x5c":{}}"#, true),
+            (r#"{"x5c":null}"#, false),
+            (r#"{"a":{"x5c":1},"X5C":1}"#, false),
+            ("{}", false),
+        ];
+        for (text, has) in rows {
+            assert_eq!(has_member(text.as_bytes(), "x5c").unwrap(), has, "{text}");
+            assert!(object_with_unique_names(text.as_bytes()).is_ok(), "{text}");
+        }
+        let refused =
+            ["", "1", "[]", "null", "{} {}", r#"{"x5c":1,"x5c":1}"#, r#"{"x5c":1,"a":{"b":1,"b":1}}"#];
+        for text in refused {
+            assert!(has_member(text.as_bytes(), "x5c").is_err(), "{text}");
+        }
+        assert!(has_member(b"{\"x5c\":\"\xff\"}", "x5c").is_err());
     }
 
     #[test]

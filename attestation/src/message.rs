@@ -1,6 +1,7 @@
 //! What crosses the websocket, and every size limit.
 
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -22,8 +23,9 @@ pub const MAX_PART_RESULT_BYTES: usize = 1024 * 1024;
 ///
 /// A live token is a credential. `Debug` and `Display` therefore show its first 8 and last 5
 /// characters only, which is what logs and reports use.
+/// Clones are the same text, not copies of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token(Arc<String>);
 
 /// A token was longer than [`MAX_TOKEN_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,7 +45,7 @@ impl Token {
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenTooLarge { got: text.len() });
         }
-        Ok(Self(text))
+        Ok(Self(Arc::new(text)))
     }
 
     /// The whole token. To be sent or verified, never to be logged.

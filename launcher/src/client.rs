@@ -1,14 +1,16 @@
-//! One HTTP/1.1 request over the launcher's Unix socket.
+//! HTTP/1.1 requests over the launcher's Unix socket.
 //!
-//! A connection serves one request and lives inside its future: no pool, no task of its own. That
-//! makes the request cancel safe, and a launcher that misbehaves can harm only the one request.
+//! A connection serves one request at a time and lives inside its future. That makes the request cancel safe, and a
+//! launcher that misbehaves can harm only the one request: a connection is kept for the next only after a token has come
+//! over it, whole.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use attestation::json::object_with_unique_names;
+use attestation::json::has_member;
 use attestation::message::MAX_TOKEN_BYTES;
 use attestation::{Token, printable};
 use base64::Engine as _;
@@ -18,10 +20,10 @@ use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode, header};
 use hyperlocal::{UnixConnector, UnixStream};
-use serde_json::Value;
 use tower_service::Service as _;
 
 use crate::error::MAX_STATUS_TEXT_BYTES;
+use crate::kept::{Kept, Open};
 use crate::{LauncherError, Progress, TokenFuture, TokenRequest, TokenSource};
 
 /// Where the launcher's socket is inside the container (google/go-tpm-tools,
@@ -39,16 +41,24 @@ const MAX_SOCKET_PATH_BYTES: usize = 107;
 const MAX_HEADER_SECTION_BYTES: usize = 16 * 1024;
 
 /// Client of the launcher that listens on one Unix socket.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Launcher {
     socket: PathBuf,
     timeout: Duration,
+    kept: Kept,
+}
+
+impl fmt::Debug for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, timeout, .. } = self;
+        f.debug_struct("Launcher").field("socket", socket).field("timeout", timeout).finish_non_exhaustive()
+    }
 }
 
 impl Launcher {
     /// A client for the socket at `socket`, usually [`DEFAULT_SOCKET`]. Nothing is opened yet.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), timeout: DEFAULT_TIMEOUT }
+        Self { socket: socket.into(), timeout: DEFAULT_TIMEOUT, kept: Kept::default() }
     }
 
     /// Replaces the time limit of a whole request, [`DEFAULT_TIMEOUT`] unless told.
@@ -76,26 +86,46 @@ impl Launcher {
     }
 
     async fn exchange(&self, request: &TokenRequest) -> Result<Token, LauncherError> {
+        if let Some(open) = self.kept.take() {
+            match self.ask(open, request).await {
+                // Closed while nobody asked, which shows only now: no answer to this request was lost with it.
+                Err(LauncherError::ConnectionLost { got: Progress::NoAnswer, .. }) => {}
+                answered => return answered,
+            }
+        }
         let stream = self.connect().await?;
-        let (mut sender, connection) = http1::Builder::new()
+        let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEADER_SECTION_BYTES)
             .handshake::<_, Full<Bytes>>(stream)
             .await
             .map_err(|error| self.lost(&error, Progress::NoAnswer))?;
+        self.ask(Open { sender, connection }, request).await
+    }
 
-        // The connection moves bytes only while it is polled, here and nowhere else. When it ends
-        // first, what it has received waits for the answer to be read.
-        let mut answer = pin!(async {
-            let response = sender
-                .send_request(post(request))
-                .await
-                .map_err(|error| self.lost(&error, Progress::NoAnswer))?;
-            self.read_answer(response).await
-        });
-        tokio::select! {
-            result = &mut answer => result,
-            _ = connection => answer.await,
+    async fn ask(&self, open: Open, request: &TokenRequest) -> Result<Token, LauncherError> {
+        let Open { mut sender, mut connection } = open;
+        let mut ended = false;
+        let answered = {
+            // When the connection ends first, what it has received waits for the answer to be read.
+            let mut answer = pin!(async {
+                let response = sender
+                    .send_request(post(request))
+                    .await
+                    .map_err(|error| self.lost(&error, Progress::NoAnswer))?;
+                self.read_answer(response).await
+            });
+            tokio::select! {
+                answered = &mut answer => answered,
+                _ = &mut connection => {
+                    ended = true;
+                    answer.await
+                }
+            }
+        };
+        if answered.is_ok() && !ended {
+            self.kept.keep(Open { sender, connection });
         }
+        answered
     }
 
     async fn connect(&self) -> Result<UnixStream, LauncherError> {
@@ -147,19 +177,27 @@ impl Launcher {
     /// Shape only: a 200 with an error page, or a token of another type, is found here and not at the
     /// relying party.
     fn check_token(&self, bytes: Vec<u8>) -> Result<Token, LauncherError> {
-        let length = bytes.len();
-        let segments = bytes.iter().map(|byte| usize::from(*byte == b'.')).sum::<usize>() + 1;
-        let not_jwt = || LauncherError::NotJwt { socket: self.socket.clone(), bytes: length, segments };
+        let not_jwt = |bytes: &[u8]| LauncherError::NotJwt {
+            socket: self.socket.clone(),
+            bytes: bytes.len(),
+            segments: bytes.split(|byte| *byte == b'.').count(),
+        };
+        let text = String::from_utf8(bytes).map_err(|error| not_jwt(error.as_bytes()))?;
+        let not_jwt = || not_jwt(text.as_bytes());
 
-        let text = String::from_utf8(bytes).map_err(|_| not_jwt())?;
-        if segments != 3 || !text.split('.').all(|segment| is_base64url(segment.as_bytes())) {
+        let mut segments = text.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (segments.next(), segments.next(), segments.next(), segments.next())
+        else {
+            return Err(not_jwt());
+        };
+        // Decoding judges the header, which is most of a token.
+        if header.is_empty() || ![payload, signature].into_iter().all(is_base64url) {
             return Err(not_jwt());
         }
-        let header = text.split('.').next().unwrap_or_default();
         let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| not_jwt())?;
-        let header = object_with_unique_names(&header).map_err(|_| not_jwt())?;
         // The one header parameter that tells a PKI token from the others (RFC 7515 §4.1.6).
-        if header.get("x5c").is_none_or(Value::is_null) {
+        if !has_member(&header, "x5c").map_err(|_| not_jwt())? {
             return Err(LauncherError::NoCertificateChain { socket: self.socket.clone() });
         }
         Token::new(text).map_err(|_| LauncherError::TooLarge { socket: self.socket.clone() })
@@ -191,15 +229,13 @@ fn post(request: &TokenRequest) -> Request<Full<Bytes>> {
     let headers = post.headers_mut();
     headers.insert(header::HOST, header::HeaderValue::from_static("localhost"));
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    headers.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     post
 }
 
 /// Non-empty and of RFC 4648 §5's alphabet, without padding.
-fn is_base64url(segment: &[u8]) -> bool {
-    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'-') | (*byte == b'_');
-    // A token has 11 000 bytes. Without a branch for each the compiler judges many at once.
-    !segment.is_empty() && segment.iter().fold(true, |all, byte| all & in_alphabet(byte))
+fn is_base64url(segment: &str) -> bool {
+    let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'-') | (byte == b'_');
+    !segment.is_empty() && segment.bytes().all(in_alphabet)
 }
 
 enum Read {
@@ -215,7 +251,9 @@ enum Read {
 /// own buffer, so never more than the limit and one such piece is held.
 async fn read_up_to(body: impl Body<Data = Bytes, Error = hyper::Error>, limit: usize) -> Read {
     let mut body = pin!(body);
-    let mut read = Vec::new();
+    // As long as the launcher says it is, so that it need not grow.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
+    let mut read = Vec::with_capacity(announced.min(limit));
     while let Some(frame) = body.frame().await {
         let data = match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(data)) => data,

@@ -11,6 +11,7 @@
 mod client;
 mod desk;
 mod error;
+mod kept;
 mod request;
 
 use std::pin::Pin;

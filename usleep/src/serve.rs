@@ -275,8 +275,7 @@ impl Arguments {
     /// share it have to outlast one request that hangs. A token takes 0.3 to 2 s.
     fn token_desk(&self, limits: &Limits) -> TokenDesk {
         let launcher = Launcher::new(&self.socket).with_timeout(limits.launcher / 12 * 5);
-        let tokens_per_second = self.tokens_per_second;
-        let options = DeskOptions { tokens_per_second, deadline: limits.launcher, ..DeskOptions::default() };
+        let options = DeskOptions { deadline: limits.launcher, ..DeskOptions::at(self.tokens_per_second) };
         TokenDesk::new(Arc::new(Reported::new(launcher, &self.audience)), options)
     }
 

@@ -67,6 +67,17 @@ impl Default for DeskOptions {
     }
 }
 
+impl DeskOptions {
+    /// The usual ones for a launcher that is asked so often: as many requests under way as leave in half a second, about
+    /// what a token takes, so that a launcher which is as fast as the rate is not kept waiting. 2 at the usual rate, 64 at
+    /// most.
+    pub fn at(tokens_per_second: f64) -> Self {
+        // Whatever the rate: a float becomes the nearest whole number that there is.
+        let alone_under_way = ((tokens_per_second / 2.0) as usize).clamp(2, 64);
+        Self { tokens_per_second, alone_under_way, ..Self::default() }
+    }
+}
+
 /// Where everything that wants a token asks for it: sessions that share one, and those that need one of their own.
 ///
 /// A real launcher makes a token in a third of a second, one at a time, and the service allows five a second for a whole

@@ -1,0 +1,90 @@
+//! Connections to the launcher that are kept for the next request: under load, opening one costs both ends as much as asking
+//! over it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{Connection, SendRequest};
+use hyperlocal::UnixStream;
+use tokio::time::Instant;
+
+/// How long a connection is kept for a request that may come: who asks less often gains nothing from one.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// How many are kept at most. More requests than that are not under way where each takes a hardware quote.
+const MOST: usize = 16;
+
+/// An open connection of HTTP/1.1. It moves bytes only while it is polled.
+pub(crate) struct Open {
+    pub(crate) sender: SendRequest<Full<Bytes>>,
+    pub(crate) connection: Connection<UnixStream, Full<Bytes>>,
+}
+
+/// Those that wait for a request. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Kept {
+    idle: Arc<Mutex<Vec<Idle>>>,
+}
+
+struct Idle {
+    open: Open,
+    until: Instant,
+}
+
+impl Open {
+    /// Whether it can take a request, as far as this machine has heard: the other end may have closed it a moment ago.
+    fn is_ready(&mut self) -> bool {
+        let ended = Pin::new(&mut self.connection).poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        !ended && self.sender.is_ready()
+    }
+}
+
+impl Kept {
+    /// The one that was used last, if any.
+    pub(crate) fn take(&self) -> Option<Open> {
+        let mut idle = lock(&self.idle);
+        let now = Instant::now();
+        while let Some(Idle { mut open, until }) = idle.pop() {
+            if until > now && open.is_ready() {
+                return Some(open);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection over which an answer has come to its end. Must be called in a runtime.
+    pub(crate) fn keep(&self, open: Open) {
+        let mut idle = lock(&self.idle);
+        if idle.len() >= MOST {
+            return;
+        }
+        if idle.is_empty() {
+            tokio::spawn(close_in_time(Arc::downgrade(&self.idle)));
+        }
+        idle.push(Idle { open, until: Instant::now() + KEPT_FOR });
+    }
+}
+
+/// Closes what nobody has asked for in time; ends when nothing is kept any more.
+async fn close_in_time(idle: Weak<Mutex<Vec<Idle>>>) {
+    loop {
+        let Some(next) = idle.upgrade().and_then(|idle| lock(&idle).first().map(|oldest| oldest.until))
+        else {
+            return;
+        };
+        tokio::time::sleep_until(next).await;
+        if let Some(idle) = idle.upgrade() {
+            let now = Instant::now();
+            lock(&idle).retain(|idle| idle.until > now);
+        }
+    }
+}
+
+/// The list is whole whatever panicked while it was held.
+fn lock(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
