@@ -2,8 +2,9 @@
 //!
 //! USleep and verifying clients take turns with a server and clients of the same libraries, TLS, buffers and messages that
 //! have no policy, limits, logs, metrics or wiping (`bench/src/bare`). Both ask the same kind of mocked launcher, which
-//! answers at once. Judged is the median of the rounds' ratios. Shown beside it: the same for an owner who remembers the
-//! chains that were validated, where the bare libraries validate each anew.
+//! answers at once. Judged is the median of the rounds' ratios. Shown beside it, and not judged: the same against bare
+//! libraries whose server keeps its connections to the launcher, as USleep does; and for an owner who remembers the chains
+//! that were validated, where the bare libraries validate each anew.
 //!
 //! `cargo bench --package bench --bench sessions`; with `-- --test` it only runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -46,25 +47,29 @@ fn main() -> ExitCode {
     };
 
     println!("{CLIENTS} clients, wire version 0, instant launcher; processor time a session in ms");
-    let (mut ratios, mut of_remembering) = (Vec::new(), Vec::new());
+    let [mut ratios, mut of_keeping, mut of_remembering] = [(); 3].map(|()| Vec::new());
     for round in 1..=rounds {
         // Who goes first changes, so that a machine that slows down favours neither.
         let (of_ours, of_bare) = if round % 2 == 0 {
             let of_ours = ours(&load, &owner);
-            (of_ours, bare(&load))
+            (of_ours, bare(&load, &[]))
         } else {
-            let of_bare = bare(&load);
+            let of_bare = bare(&load, &[]);
             (ours(&load, &owner), of_bare)
         };
+        let keeping = bare(&load, &["keep"]);
         let known = ours(&load, &remembering);
         println!(
-            "round {round}\n  bare libraries     {of_bare}\n  ours               {of_ours}\n  chains remembered  {known}"
+            "round {round}\n  bare libraries     {of_bare}\n  ours               {of_ours}\n  \
+             bare, kept open    {keeping}\n  chains remembered  {known}"
         );
         ratios.push(of_ours.rate / of_bare.rate);
+        of_keeping.push(of_ours.rate / keeping.rate);
         of_remembering.push(known.rate / of_bare.rate);
     }
 
-    println!("\nwith chains remembered, median of the rounds: {:.3}", median(of_remembering));
+    println!("\nto bare libraries that keep connections to the launcher, median: {:.3}", median(of_keeping));
+    println!("with chains remembered, median of the rounds: {:.3}", median(of_remembering));
     let name = "sessions a second, ours to the bare libraries', median of the rounds";
     let within = judge(name, median(ratios), Limit::AtLeast(0.95));
     if within || !judged { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -112,9 +117,10 @@ fn ours(load: &Load, owner: &Arc<Judge>) -> Spent {
     Spent::new(measured.latencies.len() as f64, measured.seconds, before, after)
 }
 
-fn bare(load: &Load) -> Spent {
+fn bare(load: &Load, flags: &[&str]) -> Spent {
     let mock = Mock::start(Duration::ZERO, false);
-    let mut server = Process::spawn(Command::new(env!("CARGO_BIN_EXE_bare")).arg("serve").arg(mock.socket()));
+    let mut server = Command::new(env!("CARGO_BIN_EXE_bare"));
+    let mut server = Process::spawn(server.arg("serve").arg(mock.socket()).args(flags));
     let Load { clients, warm_up, window, .. } = load;
     let arguments = [clients.to_string(), warm_up.as_secs().to_string(), window.as_secs().to_string()];
     let mut clients = Command::new(env!("CARGO_BIN_EXE_bare"));

@@ -28,20 +28,20 @@ pub(crate) trait Cork {
     fn cork(&mut self);
     /// Sends it with what is written or flushed next.
     fn uncork(&mut self);
+    /// Nothing is written from now on: TLS says so (`close_notify`, RFC 8446 §6.1) with the next flush.
+    fn end(&mut self);
 }
 
 impl<S> Corked<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, held: Vec::new(), corked: false }
     }
-}
 
-impl<S> Cork for Corked<S> {
-    fn cork(&mut self) {
+    pub(crate) fn cork(&mut self) {
         self.corked = true;
     }
 
-    fn uncork(&mut self) {
+    pub(crate) fn uncork(&mut self) {
         self.corked = false;
     }
 }
@@ -54,6 +54,10 @@ impl<S> Cork for client::TlsStream<Corked<S>> {
     fn uncork(&mut self) {
         self.get_mut().0.uncork();
     }
+
+    fn end(&mut self) {
+        self.get_mut().1.send_close_notify();
+    }
 }
 
 impl<S> Cork for server::TlsStream<Corked<S>> {
@@ -64,6 +68,20 @@ impl<S> Cork for server::TlsStream<Corked<S>> {
     fn uncork(&mut self) {
         self.get_mut().0.uncork();
     }
+
+    fn end(&mut self) {
+        self.get_mut().1.send_close_notify();
+    }
+}
+
+/// Stands for TLS in tests of what is above it.
+#[cfg(test)]
+impl Cork for tokio::io::DuplexStream {
+    fn cork(&mut self) {}
+
+    fn uncork(&mut self) {}
+
+    fn end(&mut self) {}
 }
 
 impl<S: AsyncWrite + Unpin> Corked<S> {

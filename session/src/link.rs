@@ -370,33 +370,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         Some(LinkError::Protocol("nothing but control frames".to_owned()))
     }
 
-    /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.
-    pub(crate) async fn close(mut self, close: Close) {
-        let deadline = Deadline::after(self.close_within);
-        let _ = timeout_at(deadline.at, async {
-            // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
-            let websocket = &mut *self.websocket;
-            websocket.get_mut().stop_waiting();
-            let _ = websocket.close(Some(close.frame())).await;
-            let _ = websocket.flush().await;
-            while let Some(Ok(message)) = self.websocket.next().await {
-                // Both have said it, and neither says more.
-                if message.is_close() {
-                    break;
-                }
-            }
-            // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
-            // close frame: end our direction, then read the rest away.
-            let stream = self.websocket.get_mut();
-            stream.unwatched();
-            let _ = stream.shutdown().await;
-            // On the heap: futures that may end so are many and wait long.
-            let mut waste = vec![0; 4096];
-            while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
-        })
-        .await;
-    }
-
     fn explain(&self, error: tungstenite::Error) -> LinkError {
         use tungstenite::Error;
         match self.websocket.get_ref().stopped() {
@@ -416,6 +389,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 }
 
 impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.
+    pub(crate) async fn close(mut self, close: Close) {
+        let deadline = Deadline::after(self.close_within);
+        let _ = timeout_at(deadline.at, async {
+            self.websocket.get_mut().stop_waiting();
+            // Nothing follows a close frame but the end of TLS, which goes with it.
+            self.cork();
+            // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
+            let websocket = &mut *self.websocket;
+            let said = websocket.close(Some(close.frame())).await;
+            if said.is_ok() {
+                self.websocket.get_mut().get_mut().end();
+            }
+            self.uncork();
+            let _ = self.websocket.flush().await;
+            while let Some(Ok(message)) = self.websocket.next().await {
+                // Both have said it, and neither says more.
+                if message.is_close() {
+                    break;
+                }
+            }
+            // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
+            // close frame: end our direction, then read the rest away.
+            let stream = self.websocket.get_mut();
+            stream.unwatched();
+            let _ = stream.shutdown().await;
+            // On the heap: futures that may end so are many and wait long.
+            let mut waste = vec![0; 4096];
+            while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
+        })
+        .await;
+    }
+
     /// Holds back what is sent from now on, until there is an answer to be read or the end.
     pub(crate) fn cork(&mut self) {
         self.websocket.get_mut().get_mut().cork();

@@ -1,4 +1,4 @@
-//! The yardstick as programs of their own, with the system's allocator: `bare serve SOCKET` and
+//! The yardstick as programs of their own, with the system's allocator: `bare serve SOCKET` or `bare serve SOCKET keep`, and
 //! `bare load PORT CLIENTS WARM_UP WINDOW`, times in seconds.
 //!
 //! The server prints its port. The clients print a line when the measured window begins and one when it ends, wait for a
@@ -23,7 +23,8 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     raise_open_files();
     match arguments[..] {
-        ["serve", socket] => serve(Path::new(socket)),
+        ["serve", socket] => serve(Path::new(socket), false),
+        ["serve", socket, "keep"] => serve(Path::new(socket), true),
         ["load", port, clients, warm_up, window] => load(&Load {
             port: port.parse().unwrap(),
             wire: Wire::V0,
@@ -31,16 +32,16 @@ fn main() {
             warm_up: Duration::from_secs(warm_up.parse().unwrap()),
             window: Duration::from_secs(window.parse().unwrap()),
         }),
-        _ => panic!("wanted: serve SOCKET, or load PORT CLIENTS WARM_UP WINDOW"),
+        _ => panic!("wanted: serve SOCKET, serve SOCKET keep, or load PORT CLIENTS WARM_UP WINDOW"),
     }
 }
 
-fn serve(socket: &Path) {
+fn serve(socket: &Path, keep: bool) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap().port());
-        bare::serve(listener, socket.into()).await.unwrap();
+        bare::serve(listener, socket.into(), keep).await.unwrap();
     });
 }
 

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Message, handshake::client::Request};
 use super::endpoint::Endpoint;
 use super::stages::{Binding, Connected, Unattested};
 use crate::connect_error::ConnectError;
-use crate::corked::{Cork as _, Corked};
+use crate::corked::Corked;
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, websocket_config};
 use crate::metered::Metered;

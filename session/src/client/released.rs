@@ -94,8 +94,6 @@ impl Released {
     pub async fn result(mut self) -> Result<Answer, AnswerError> {
         match self.answer().await {
             Ok(answer) => {
-                // The close and the end of TLS go together.
-                self.link.cork();
                 self.link.close(Close::Done).await;
                 Ok(answer)
             }
