@@ -2,8 +2,9 @@
 //!
 //! USleep and verifying clients take turns with a server and clients of the same libraries, TLS, buffers and messages that
 //! have no policy, limits, logs, metrics or wiping (`bench/src/bare`). Both ask the same kind of mocked launcher, which
-//! answers at once. Judged is the median of the rounds' ratios. Shown beside it, and not judged: the same against bare
-//! libraries whose server keeps its connections to the launcher, as USleep does; and for an owner who remembers the chains
+//! answers at once. Judged is the median of the rounds' ratios, against a server that opens a connection to the launcher for
+//! each token, which is what the libraries do by themselves. Shown beside it, and not judged: the same against one that
+//! keeps its connections, as USleep has learnt to; and for an owner who remembers the chains
 //! that were validated, where the bare libraries validate each anew.
 //!
 //! `cargo bench --package bench --bench sessions`; with `-- --test` it only runs.
@@ -52,12 +53,12 @@ fn main() -> ExitCode {
         // Who goes first changes, so that a machine that slows down favours neither.
         let (of_ours, of_bare) = if round % 2 == 0 {
             let of_ours = ours(&load, &owner);
-            (of_ours, bare(&load, &[]))
+            (of_ours, bare(&load, false))
         } else {
-            let of_bare = bare(&load, &[]);
+            let of_bare = bare(&load, false);
             (ours(&load, &owner), of_bare)
         };
-        let keeping = bare(&load, &["keep"]);
+        let keeping = bare(&load, true);
         let known = ours(&load, &remembering);
         println!(
             "round {round}\n  bare libraries     {of_bare}\n  ours               {of_ours}\n  \
@@ -117,10 +118,10 @@ fn ours(load: &Load, owner: &Arc<Judge>) -> Spent {
     Spent::new(measured.latencies.len() as f64, measured.seconds, before, after)
 }
 
-fn bare(load: &Load, flags: &[&str]) -> Spent {
+fn bare(load: &Load, keep: bool) -> Spent {
     let mock = Mock::start(Duration::ZERO, false);
     let mut server = Command::new(env!("CARGO_BIN_EXE_bare"));
-    let mut server = Process::spawn(server.arg("serve").arg(mock.socket()).args(flags));
+    let mut server = Process::spawn(server.arg("serve").arg(mock.socket()).args(keep.then_some("keep")));
     let Load { clients, warm_up, window, .. } = load;
     let arguments = [clients.to_string(), warm_up.as_secs().to_string(), window.as_secs().to_string()];
     let mut clients = Command::new(env!("CARGO_BIN_EXE_bare"));

@@ -1,8 +1,8 @@
 //! HTTP/1.1 requests over the launcher's Unix socket.
 //!
-//! A connection serves one request at a time and lives inside its future. That makes the request cancel safe, and a
-//! launcher that misbehaves can harm only the one request: a connection is kept for the next only after a token has come
-//! over it, whole.
+//! A connection serves one request at a time and lives inside its future. That makes the request cancel safe: a connection
+//! is kept for the next only after a token has come over it, whole. Should a launcher ever answer one request twice, the
+//! second answer may be taken for the next request's; such a token has another nonce, and its client refuses it.
 
 use std::fmt;
 use std::io;
@@ -40,7 +40,8 @@ const MAX_SOCKET_PATH_BYTES: usize = 107;
 /// Longest header section of an answer, in bytes. The launcher's own is under 200.
 const MAX_HEADER_SECTION_BYTES: usize = 16 * 1024;
 
-/// Client of the launcher that listens on one Unix socket.
+/// Client of the launcher that listens on one Unix socket. Clones share the connections that are kept for a second after
+/// a token.
 #[derive(Clone)]
 pub struct Launcher {
     socket: PathBuf,
@@ -88,7 +89,7 @@ impl Launcher {
     async fn exchange(&self, request: &TokenRequest) -> Result<Token, LauncherError> {
         if let Some(open) = self.kept.take() {
             match self.ask(open, request).await {
-                // Closed while nobody asked, which shows only now: no answer to this request was lost with it.
+                // Most likely closed while nobody asked, which shows only now. It is asked once more, at no turn of its own.
                 Err(LauncherError::ConnectionLost { got: Progress::NoAnswer, .. }) => {}
                 answered => return answered,
             }

@@ -27,7 +27,14 @@ pub(crate) struct Open {
 /// Those that wait for a request. Clones are the same.
 #[derive(Clone, Default)]
 pub(crate) struct Kept {
-    idle: Arc<Mutex<Vec<Idle>>>,
+    list: Arc<Mutex<List>>,
+}
+
+#[derive(Default)]
+struct List {
+    idle: Vec<Idle>,
+    /// Whether a task looks after it.
+    is_watched: bool,
 }
 
 struct Idle {
@@ -46,9 +53,9 @@ impl Open {
 impl Kept {
     /// The one that was used last, if any.
     pub(crate) fn take(&self) -> Option<Open> {
-        let mut idle = lock(&self.idle);
+        let mut list = lock(&self.list);
         let now = Instant::now();
-        while let Some(Idle { mut open, until }) = idle.pop() {
+        while let Some(Idle { mut open, until }) = list.idle.pop() {
             if until > now && open.is_ready() {
                 return Some(open);
             }
@@ -58,33 +65,36 @@ impl Kept {
 
     /// Keeps a connection over which an answer has come to its end. Must be called in a runtime.
     pub(crate) fn keep(&self, open: Open) {
-        let mut idle = lock(&self.idle);
-        if idle.len() >= MOST {
+        let mut list = lock(&self.list);
+        if list.idle.len() >= MOST {
             return;
         }
-        if idle.is_empty() {
-            tokio::spawn(close_in_time(Arc::downgrade(&self.idle)));
+        list.idle.push(Idle { open, until: Instant::now() + KEPT_FOR });
+        if !list.is_watched {
+            list.is_watched = true;
+            tokio::spawn(close_in_time(Arc::downgrade(&self.list)));
         }
-        idle.push(Idle { open, until: Instant::now() + KEPT_FOR });
     }
 }
 
 /// Closes what nobody has asked for in time; ends when nothing is kept any more.
-async fn close_in_time(idle: Weak<Mutex<Vec<Idle>>>) {
+async fn close_in_time(list: Weak<Mutex<List>>) {
     loop {
-        let Some(next) = idle.upgrade().and_then(|idle| lock(&idle).first().map(|oldest| oldest.until))
-        else {
-            return;
-        };
-        tokio::time::sleep_until(next).await;
-        if let Some(idle) = idle.upgrade() {
+        let Some(list_now) = list.upgrade() else { return };
+        let next = {
+            let mut list = lock(&list_now);
             let now = Instant::now();
-            lock(&idle).retain(|idle| idle.until > now);
-        }
+            list.idle.retain(|idle| idle.until > now);
+            list.is_watched = !list.idle.is_empty();
+            list.idle.first().map(|oldest| oldest.until)
+        };
+        drop(list_now);
+        let Some(next) = next else { return };
+        tokio::time::sleep_until(next).await;
     }
 }
 
 /// The list is whole whatever panicked while it was held.
-fn lock(idle: &Mutex<Vec<Idle>>) -> MutexGuard<'_, Vec<Idle>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

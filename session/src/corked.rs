@@ -29,7 +29,7 @@ pub(crate) trait Cork {
     /// Sends it with what is written or flushed next.
     fn uncork(&mut self);
     /// Nothing is written from now on: TLS says so (`close_notify`, RFC 8446 §6.1) with the next flush.
-    fn end(&mut self);
+    fn send_close_notify(&mut self);
 }
 
 impl<S> Corked<S> {
@@ -55,7 +55,7 @@ impl<S> Cork for client::TlsStream<Corked<S>> {
         self.get_mut().0.uncork();
     }
 
-    fn end(&mut self) {
+    fn send_close_notify(&mut self) {
         self.get_mut().1.send_close_notify();
     }
 }
@@ -69,7 +69,7 @@ impl<S> Cork for server::TlsStream<Corked<S>> {
         self.get_mut().0.uncork();
     }
 
-    fn end(&mut self) {
+    fn send_close_notify(&mut self) {
         self.get_mut().1.send_close_notify();
     }
 }
@@ -81,7 +81,7 @@ impl Cork for tokio::io::DuplexStream {
 
     fn uncork(&mut self) {}
 
-    fn end(&mut self) {}
+    fn send_close_notify(&mut self) {}
 }
 
 impl<S: AsyncWrite + Unpin> Corked<S> {

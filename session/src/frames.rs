@@ -4,6 +4,12 @@
 /// Longest head: two bytes, eight of length, four of mask.
 pub(crate) const MAX_HEAD: usize = 14;
 
+/// First byte of a binary message in one frame, without extensions.
+pub(crate) const BINARY: u8 = 0x82;
+
+/// Said of every frame of a client, in its second byte.
+pub(crate) const MASKED: u8 = 0x80;
+
 /// Longest payload of a control frame (RFC 6455 §5.5).
 pub(crate) const MAX_CONTROL: u64 = 125;
 
@@ -99,7 +105,7 @@ impl Heads {
             127 => 8,
             _ => 0,
         };
-        let masked = if second & 0x80 == 0 { 0 } else { 4 };
+        let masked = if second & MASKED == 0 { 0 } else { 4 };
         2 + of_length + masked
     }
 }

@@ -10,11 +10,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
-use zeroize::Zeroizing;
 
 use crate::client::{self, Exchange};
 use crate::limits::Limits;
-use crate::link::{Came, Deadline, Link, LinkError};
+use crate::link::{Came, Deadline, Link, LinkError, Place};
 use crate::metered::Metered;
 use crate::server::{self, Meter, Rooms};
 
@@ -30,7 +29,7 @@ pub struct Sender<S>(Exchange<S>);
 /// The server's end.
 pub struct Receiver<S> {
     link: Link<S>,
-    place: Zeroizing<Vec<u8>>,
+    place: Place,
     limits: Limits,
 }
 
@@ -75,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Receiver<S> {
     pub async fn over(tls: S, limits: Limits, peer: IpAddr) -> Self {
         let room = Rooms::new(&limits).of(peer);
         let link = server::link(tls, WIRE, Arc::<Meter>::default(), room, &[], &limits).await;
-        Self { link, place: Zeroizing::default(), limits }
+        Self { link, place: Place::default(), limits }
     }
 
     /// Receives a message and throws it away; gives its length in bytes.

@@ -1,16 +1,12 @@
 //! A long message on its way from a client, past the websocket: read straight to the place where it is wanted and unmasked
 //! there (RFC 6455 §5.3), so that a stream of long messages takes no new memory for each and moves none of them twice.
 
-use crate::frames::MAX_HEAD;
-
-/// The last frame of a message, binary, without extensions: the only kind that is taken past the websocket.
-const BINARY: u8 = 0x82;
-
-/// Said of every frame of a client.
-const MASKED: u8 = 0x80;
+use crate::frames::{BINARY, MASKED, MAX_HEAD};
+use crate::mask;
+use crate::server::READ_BUFFER;
 
 /// Payloads up to this, in bytes, are left to the websocket: they fit into the buffer that it has anyway.
-const SHORT: u64 = 4 * 1024;
+const SHORT: u64 = READ_BUFFER as u64;
 
 /// What the bytes that a frame begins with come to.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,23 +67,9 @@ impl Incoming {
 
     /// So many bytes have come to where they lack.
     pub(crate) fn has_come(&mut self, count: usize, place: &mut [u8]) {
-        // The mask begins with the message, not with what has come of it.
-        let mut mask = self.mask;
-        mask.rotate_left(self.come % 4);
         let end = self.come.saturating_add(count).min(self.length);
-        unmask(place.get_mut(self.come..end).unwrap_or_default(), mask);
+        mask::apply(self.mask, self.come, place.get_mut(self.come..end).unwrap_or_default());
         self.come = end;
-    }
-}
-
-fn unmask(bytes: &mut [u8], [a, b, c, d]: [u8; 4]) {
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, last_bytes) = bytes.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
-    }
-    for (byte, mask) in last_bytes.iter_mut().zip([a, b, c, d].iter().cycle()) {
-        *byte ^= mask;
     }
 }
 

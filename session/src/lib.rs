@@ -40,6 +40,7 @@ mod identity;
 mod incoming;
 mod limits;
 mod link;
+mod mask;
 mod metered;
 mod outgoing;
 pub mod server;

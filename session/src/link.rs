@@ -1,5 +1,6 @@
 //! One websocket with deadlines: what both ends share.
 
+mod closing;
 mod resting;
 mod taking;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use attestation::printable;
 use bytes::Bytes;
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -19,12 +20,11 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
-use crate::corked::Cork;
 use crate::frames::frame_bytes;
 use crate::metered::{Metered, Stopped};
 use crate::server::Reserved;
 
-pub(crate) use taking::Came;
+pub(crate) use taking::{Came, Place};
 
 /// Why a message did not come or go. Foreign text in it is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -350,6 +350,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         self.last = None;
     }
 
+    /// The last message that was received takes this room.
+    pub(crate) fn keep_room(&mut self, room: Option<Reserved>) {
+        self.last = room;
+    }
+
+    /// The room that the last message takes, which is the caller's to give back.
+    pub(crate) fn hand_room_over(&mut self) -> Option<Reserved> {
+        self.last.take()
+    }
+
     /// Whether the peer has closed, or spoken out of turn, as far as this machine has heard of it. Does not
     /// wait for the peer.
     pub(crate) async fn already_closed(&mut self) -> Option<LinkError> {
@@ -385,51 +395,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             Error::Utf8(_) => LinkError::Protocol("text that is not UTF-8".to_owned()),
             other => LinkError::Protocol(printable(&other.to_string())),
         }
-    }
-}
-
-impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.
-    pub(crate) async fn close(mut self, close: Close) {
-        let deadline = Deadline::after(self.close_within);
-        let _ = timeout_at(deadline.at, async {
-            self.websocket.get_mut().stop_waiting();
-            // Nothing follows a close frame but the end of TLS, which goes with it.
-            self.cork();
-            // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
-            let websocket = &mut *self.websocket;
-            let said = websocket.close(Some(close.frame())).await;
-            if said.is_ok() {
-                self.websocket.get_mut().get_mut().end();
-            }
-            self.uncork();
-            let _ = self.websocket.flush().await;
-            while let Some(Ok(message)) = self.websocket.next().await {
-                // Both have said it, and neither says more.
-                if message.is_close() {
-                    break;
-                }
-            }
-            // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
-            // close frame: end our direction, then read the rest away.
-            let stream = self.websocket.get_mut();
-            stream.unwatched();
-            let _ = stream.shutdown().await;
-            // On the heap: futures that may end so are many and wait long.
-            let mut waste = vec![0; 4096];
-            while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
-        })
-        .await;
-    }
-
-    /// Holds back what is sent from now on, until there is an answer to be read or the end.
-    pub(crate) fn cork(&mut self) {
-        self.websocket.get_mut().get_mut().cork();
-    }
-
-    /// What is sent goes at once again, and what was held back with it.
-    pub(crate) fn uncork(&mut self) {
-        self.websocket.get_mut().get_mut().uncork();
     }
 }
 

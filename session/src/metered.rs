@@ -13,6 +13,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::frames::{Heads, MAX_CONTROL, MAX_HEAD};
 use crate::incoming::{self, Begun, Incoming};
+use crate::link::Place;
 use crate::outgoing::Outgoing;
 use crate::server::{Meter, NoRoom, Reserved, Room};
 
@@ -162,12 +163,9 @@ impl<S> Metered<S> {
     /// The length of the next message, if it is a long binary one, for which there is room then: it is to be read by
     /// [`Metered::poll_taking`]. `None`: the websocket is to read whatever comes, and has lost nothing of it.
     ///
-    /// The websocket must have given out all that was passed on to it. `kept` is room that the message takes over.
-    pub(crate) fn poll_take(
-        &mut self,
-        cx: &mut Context<'_>,
-        kept: &mut Option<Reserved>,
-    ) -> Poll<Option<usize>>
+    /// The websocket must have given out all that was passed on to it. `place` is where it is to come to, whose room it takes
+    /// over.
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, place: &mut Place) -> Poll<Option<usize>>
     where
         S: AsyncRead + Unpin,
     {
@@ -181,8 +179,10 @@ impl<S> Metered<S> {
                 Begun::Lacks(lacks) => lacks,
                 Begun::Another => return Poll::Ready(None),
                 Begun::Long(incoming) => {
-                    if let (Some(message), Some(kept)) = (watch.announced.front_mut(), kept.take()) {
-                        message.take_over(kept);
+                    if let (Some(message), Some(room)) =
+                        (watch.announced.front_mut(), place.room_for(incoming.length()))
+                    {
+                        message.take_over(room);
                     }
                     // Without room the websocket finds out by itself.
                     let Ok(()) = ready!(watch.poll_room(cx)) else { return Poll::Ready(None) };

@@ -275,7 +275,8 @@ impl Arguments {
     /// share it have to outlast one request that hangs. A token takes 0.3 to 2 s.
     fn token_desk(&self, limits: &Limits) -> TokenDesk {
         let launcher = Launcher::new(&self.socket).with_timeout(limits.launcher / 12 * 5);
-        let options = DeskOptions { deadline: limits.launcher, ..DeskOptions::at(self.tokens_per_second) };
+        let options =
+            DeskOptions { deadline: limits.launcher, ..DeskOptions::for_rate(self.tokens_per_second) };
         TokenDesk::new(Arc::new(Reported::new(launcher, &self.audience)), options)
     }
 

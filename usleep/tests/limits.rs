@@ -211,7 +211,8 @@ fn rows() -> Vec<Row> {
 /// What is no session's own: of tokens, and of the desk that asks for them.
 fn rows_of_tokens() -> Vec<Row> {
     let Expectation { leeway, max_age, max_lifetime, .. } = Expectation::default();
-    let DeskOptions { tokens_per_second, alone_under_way, waiting, .. } = DeskOptions::default();
+    let DeskOptions { tokens_per_second, alone_under_way, waiting, .. } =
+        DeskOptions::for_rate(launcher::DEFAULT_TOKENS_PER_SECOND);
     let seconds = Duration::from_secs;
     let row = |limit, is, tests| Row { limit, is, tests };
     const ATTACKS: &str = "every_attack_is_refused_by_its_own_error";

@@ -50,7 +50,7 @@ pub struct DeskOptions {
     /// How long a session waits for its token in all, from when it asks. Failed requests are repeated within it. The time
     /// for one request is the token source's own.
     pub deadline: Duration,
-    /// Requests of [`TokenDesk::token`] under way at once.
+    /// Requests of [`TokenDesk::token`] under way at once; 0 counts as 1.
     pub alone_under_way: usize,
     /// Sessions that may wait to share a token, and as many again that may wait for one of their own.
     pub waiting: usize,
@@ -68,11 +68,11 @@ impl Default for DeskOptions {
 }
 
 impl DeskOptions {
-    /// The usual ones for a launcher that is asked so often: as many requests under way as leave in half a second, about
-    /// what a token takes, so that a launcher which is as fast as the rate is not kept waiting. 2 at the usual rate, 64 at
-    /// most.
-    pub fn at(tokens_per_second: f64) -> Self {
-        // Whatever the rate: a float becomes the nearest whole number that there is.
+    /// The default ones for a launcher that is asked so often, in tokens a second: as many requests alone under way as leave
+    /// in half a second, about what a token takes, so that a launcher which is as fast as the rate is not kept waiting. 2
+    /// at the default rate and below, 64 at most.
+    pub fn for_rate(tokens_per_second: f64) -> Self {
+        // Whatever the rate is: the conversion cuts off and saturates, and NaN becomes 0.
         let alone_under_way = ((tokens_per_second / 2.0) as usize).clamp(2, 64);
         Self { tokens_per_second, alone_under_way, ..Self::default() }
     }
@@ -88,7 +88,8 @@ impl DeskOptions {
 /// What the desk holds to, whatever is done by peers, who cause requests before they have shown who they are:
 ///
 /// - At most one batch and [`DeskOptions::alone_under_way`] other requests are under way, and they leave at the configured
-///   rate at most, repeated ones and readiness included. The rate gives way to quota errors.
+///   rate at most, repeated ones and readiness included (but one whose kept connection turns out to be closed is made anew
+///   by [`Launcher`](crate::Launcher) at once). The rate gives way to quota errors.
 /// - While sessions wait to share, at most one other token is asked for between two batches; it gets its turn, too.
 /// - What waits is bounded; who leaves is gone at once, and nothing is asked for nobody. A request that has left is
 ///   waited for even so: the launcher works on it whoever listens, and its work must not pile up there.
@@ -225,5 +226,20 @@ impl fmt::Debug for TokenDesk {
 impl Drop for Desk {
     fn drop(&mut self) {
         self.clerk.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_requests_are_under_way_as_leave_in_half_a_second() {
+        for (rate, wanted) in
+            [(0.1, 2), (4.0, 2), (10.0, 5), (1000.0, 64), (f64::NAN, 2), (f64::INFINITY, 64)]
+        {
+            assert_eq!(DeskOptions::for_rate(rate).alone_under_way, wanted, "{rate}");
+        }
+        assert_eq!(DeskOptions::for_rate(DEFAULT_TOKENS_PER_SECOND), DeskOptions::default());
     }
 }

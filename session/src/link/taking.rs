@@ -2,14 +2,27 @@
 //! message, and none is moved or allocated anew.
 
 use std::future::poll_fn;
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
 
 use super::{Deadline, Link, LinkError};
 use crate::metered::Stopped;
+use crate::server::Reserved;
+
+/// How long a place is kept for a client that has nothing to say at the moment, or does not read.
+const KEPT_FOR: Duration = Duration::from_millis(100);
+
+/// Where long messages come to, one after the other, and the room that it takes. Wiped and given back on drop.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    bytes: Zeroizing<Vec<u8>>,
+    room: Option<Reserved>,
+}
 
 /// Where a message has come to.
 #[derive(Debug)]
@@ -20,75 +33,130 @@ pub(crate) enum Came {
     Apart(Message),
 }
 
+impl Place {
+    /// The place of a message that has been worked on, and the room that it took.
+    pub(crate) fn of(bytes: Zeroizing<Vec<u8>>, room: Option<Reserved>) -> Self {
+        Self { bytes, room }
+    }
+
+    /// The message that has come.
+    pub(crate) fn take(&mut self) -> (Zeroizing<Vec<u8>>, Option<Reserved>) {
+        let Self { bytes, room } = std::mem::take(self);
+        (bytes, room)
+    }
+
+    /// The room for a message of this length, if there is some of about that size. Else there is none any more: who waits
+    /// for room holds nothing that others wait for.
+    pub(crate) fn room_for(&mut self, length: usize) -> Option<Reserved> {
+        if !(length..=length.saturating_mul(2)).contains(&self.bytes.capacity()) {
+            self.free();
+        }
+        self.room.take()
+    }
+
+    /// Length of the message that has come, in bytes.
+    #[cfg(feature = "framing")]
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Holds nothing any more.
+    pub(crate) fn free(&mut self) {
+        // The bytes first: what is there is never without its room.
+        self.bytes = Zeroizing::default();
+        self.room = None;
+    }
+
+    /// Waits, and frees the place if that takes long.
+    pub(crate) async fn freed_in_time<T>(&mut self, waited_for: impl Future<Output = T>) -> T {
+        let mut waited_for = pin!(waited_for);
+        match timeout(KEPT_FOR, &mut waited_for).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.free();
+                waited_for.await
+            }
+        }
+    }
+
+    /// As long as that. New memory is taken only where there is none: a buffer that grows leaves copies behind.
+    fn make(&mut self, length: usize) -> &mut [u8] {
+        if self.bytes.capacity() < length {
+            self.bytes = Zeroizing::default();
+            self.bytes = Zeroizing::new(vec![0; length]);
+        } else {
+            self.bytes.resize(length, 0);
+        }
+        &mut self.bytes
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// The next message, where long ones are due: a long binary one comes to `place`, whose bytes it overwrites, and keeps
-    /// the room that the message before it had there. Any other leaves `place` empty.
+    /// The next message, where long ones are due: a long binary one comes to `place`, whose bytes it overwrites. Any other
+    /// frees it; so does a client that keeps us waiting.
     pub(crate) async fn receive_into(
         &mut self,
-        place: &mut Zeroizing<Vec<u8>>,
+        place: &mut Place,
         first_byte: Deadline,
         whole: Deadline,
     ) -> Result<Came, LinkError> {
-        match self.take(first_byte, whole).await? {
+        match self.take(place, first_byte, whole).await? {
             Some(length) => {
-                make_room(place, length);
+                let bytes = place.make(length);
                 let stream = self.websocket.get_mut();
                 let before = stream.passed_on();
-                let taking = timeout_at(whole.at, poll_fn(|cx| stream.poll_taking(cx, place)));
+                let taking = timeout_at(whole.at, poll_fn(|cx| stream.poll_taking(cx, bytes)));
                 let taken = taking.await.map_err(|_| whole.missed())?;
                 self.given_out += self.websocket.get_ref().passed_on() - before;
                 taken.map_err(|error| self.explain(error.into()))?;
-                self.last = self.websocket.get_mut().taken();
+                place.room = self.websocket.get_mut().taken();
                 Ok(Came::InPlace)
             }
             None => {
-                *place = Zeroizing::default();
-                self.last = None;
+                place.free();
                 self.receive_begun_by(first_byte, whole).await.map(Came::Apart)
             }
         }
     }
 
     /// The length of the next message if it is one that is taken past the websocket; waits for its head.
-    async fn take(&mut self, first_byte: Deadline, whole: Deadline) -> Result<Option<usize>, LinkError> {
-        let (stream, kept) = (self.websocket.get_mut(), &mut self.last);
+    async fn take(
+        &mut self,
+        place: &mut Place,
+        first_byte: Deadline,
+        whole: Deadline,
+    ) -> Result<Option<usize>, LinkError> {
+        let stream = self.websocket.get_mut();
         let before = stream.passed_on();
         // What the websocket holds of a message comes first.
         if before != self.given_out {
             return Ok(None);
         }
-        let mut deadline = first_byte;
+        let kept_until = Instant::now() + KEPT_FOR;
+        let mut deadline = Deadline { at: kept_until.min(first_byte.at), ..first_byte };
         loop {
             // As in `receive_begun_by`: the clock is looked at, whatever is there.
             let in_time = Instant::now() < deadline.at;
-            let taken = timeout_at(deadline.at, poll_fn(|cx| stream.poll_take(cx, kept)));
+            let taken = timeout_at(deadline.at, poll_fn(|cx| stream.poll_take(cx, place)));
             if let Some(taken) = if in_time { taken.await.ok() } else { None } {
                 // Its head.
                 self.given_out = stream.passed_on();
                 return Ok(taken);
             }
-            if stream.read == before || deadline.at >= whole.at {
+            place.free();
+            let begun = stream.read > before;
+            if deadline.at >= whole.at || (!begun && deadline.at >= first_byte.at) {
                 let waits_for_room = stream.stopped() == Some(Stopped::NoRoom);
                 return Err(if waits_for_room { LinkError::NoRoom } else { deadline.missed() });
             }
-            deadline = whole;
+            deadline = if begun { whole } else { first_byte };
         }
-    }
-}
-
-/// Makes it as long as that, and takes new memory only where it has less: a buffer that grows leaves copies behind.
-fn make_room(place: &mut Zeroizing<Vec<u8>>, length: usize) {
-    if place.capacity() < length {
-        *place = Zeroizing::new(vec![0; length]);
-    } else {
-        place.resize(length, 0);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Duration;
 
     use bytes::Bytes;
     use futures_util::{SinkExt as _, StreamExt as _};
@@ -107,15 +175,26 @@ mod tests {
 
     const LONGEST: usize = 100_000;
 
+    /// Room for so many bytes, of which one address may have so many.
+    fn rooms(room: usize, of_address: usize) -> Rooms {
+        let limits =
+            Limits { phi_in_flight: room, phi_in_flight_per_address: of_address, ..Limits::default() };
+        Rooms::new(&limits)
+    }
+
     /// A server's link and what is at its other end; there is room for so many bytes.
     async fn server(room: usize) -> (Link<DuplexStream>, DuplexStream, Rooms) {
+        let rooms = rooms(room, room);
+        let (link, far) = server_in(&rooms).await;
+        (link, far, rooms)
+    }
+
+    async fn server_in(rooms: &Rooms) -> (Link<DuplexStream>, DuplexStream) {
         let (near, far) = duplex(10_000);
-        let limits = Limits { phi_in_flight: room, phi_in_flight_per_address: room, ..Limits::default() };
-        let rooms = Rooms::new(&limits);
         let near = Metered::new(near).watched(rooms.of(IpAddr::V4(Ipv4Addr::LOCALHOST)), LONGEST, &[]);
         let config = websocket_config(4096, LONGEST);
         let websocket = WebSocketStream::from_raw_socket(near, Role::Server, Some(config)).await;
-        (Link::new(websocket, LONGEST, Duration::from_millis(100)), far, rooms)
+        (Link::new(websocket, LONGEST, Duration::from_millis(100)), far)
     }
 
     async fn client(far: DuplexStream) -> WebSocketStream<DuplexStream> {
@@ -130,10 +209,7 @@ mod tests {
         (Deadline::after(Duration::from_secs(10)), Deadline::after(Duration::from_secs(30)))
     }
 
-    async fn receive(
-        link: &mut Link<DuplexStream>,
-        place: &mut Zeroizing<Vec<u8>>,
-    ) -> Result<Came, LinkError> {
+    async fn receive(link: &mut Link<DuplexStream>, place: &mut Place) -> Result<Came, LinkError> {
         let (first_byte, whole) = deadlines();
         link.receive_into(place, first_byte, whole).await
     }
@@ -149,17 +225,17 @@ mod tests {
             }
             client
         });
-        let mut place = Zeroizing::default();
-        let mut most = 0;
+        let mut place = Place::default();
         for length in lengths {
             assert!(matches!(receive(&mut link, &mut place).await, Ok(Came::InPlace)));
-            assert!(*place == numbered(length), "{length}");
-            most = most.max(length);
-            // The place measures as much as the longest so far, and so does the room.
-            assert_eq!(rooms.available(), 1_000_000 - most);
+            assert!(*place.bytes == numbered(length), "{length}");
+            // The place measures at least as much as what is there and at most twice that, and so does the room.
+            let taken = 1_000_000 - rooms.available();
+            assert_eq!(taken, place.bytes.capacity());
+            assert!((length..=2 * length).contains(&taken), "{length}: {taken}");
         }
         sending.await.unwrap();
-        drop(link);
+        drop(place);
         assert_eq!(rooms.available(), 1_000_000);
     }
 
@@ -186,16 +262,16 @@ mod tests {
             assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::from_static(b"there?")));
             client
         });
-        let mut place = Zeroizing::default();
+        let mut place = Place::default();
         let (mut in_place, mut apart) = (0, Vec::new());
         while apart.last() != Some(&3) {
             match receive(&mut link, &mut place).await.unwrap() {
                 Came::InPlace => {
-                    assert!(*place == numbered(50_000));
+                    assert!(*place.bytes == numbered(50_000));
                     in_place += 1;
                 }
                 Came::Apart(message) => {
-                    assert_eq!(place.capacity(), 0);
+                    assert_eq!(place.bytes.capacity(), 0);
                     apart.push(message.len());
                 }
             }
@@ -209,6 +285,49 @@ mod tests {
         sending.await.unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_more_room_holds_none_that_others_wait_for() {
+        let rooms = rooms(100_000, 200_000);
+        let stream = async || {
+            let (mut link, far) = server_in(&rooms).await;
+            let mut client = client(far).await;
+            let mut place = Place::default();
+            for length in [50_000, 60_000] {
+                let message = Message::binary(numbered(length));
+                let (sent, received) = tokio::join!(client.send(message), receive(&mut link, &mut place));
+                sent.unwrap();
+                assert!(matches!(received, Ok(Came::InPlace)), "{received:?}");
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(stream(), stream());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_keeps_us_waiting_keeps_no_place() {
+        let (mut link, far, rooms) = server(1_000_000).await;
+        let mut client = client(far).await;
+        let mut place = Place::default();
+        let (sent, received) =
+            tokio::join!(client.send(Message::binary(numbered(70_000))), receive(&mut link, &mut place));
+        sent.unwrap();
+        assert!(matches!(received, Ok(Came::InPlace)));
+        assert_eq!(rooms.available(), 1_000_000 - 70_000);
+        let waiting = tokio::spawn(async move { receive(&mut link, &mut place).await.err() });
+        tokio::time::sleep(KEPT_FOR + Duration::from_millis(1)).await;
+        assert_eq!(rooms.available(), 1_000_000);
+        assert_eq!(waiting.await.unwrap(), Some(LinkError::Timeout { waited: Duration::from_secs(10) }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_long_frees_the_place() {
+        let mut place = Place::of(Zeroizing::new(vec![7; 5000]), None);
+        place.freed_in_time(tokio::time::sleep(KEPT_FOR / 2)).await;
+        assert_eq!(place.bytes.len(), 5000);
+        place.freed_in_time(tokio::time::sleep(KEPT_FOR * 2)).await;
+        assert_eq!(place.bytes.capacity(), 0);
+    }
+
     #[tokio::test]
     async fn one_that_is_too_long_or_finds_no_room_is_refused_before_it_is_read() {
         for (length, room, wanted) in [
@@ -218,9 +337,9 @@ mod tests {
             let (mut link, far, _rooms) = server(room).await;
             let mut client = client(far).await;
             let sending = tokio::spawn(async move { client.send(Message::binary(numbered(length))).await });
-            let mut place = Zeroizing::default();
+            let mut place = Place::default();
             assert_eq!(receive(&mut link, &mut place).await.err(), Some(wanted));
-            assert_eq!(place.capacity(), 0);
+            assert_eq!(place.bytes.capacity(), 0);
             sending.abort();
         }
     }
@@ -233,7 +352,7 @@ mod tests {
             let frame = [&[0x82, 0xfe, 0x20, 0, 1, 2, 3, 4][..], &[7; 8192]].concat();
             far.write_all(&frame[..sent]).await.unwrap();
             let began = Instant::now();
-            let ended = receive(&mut link, &mut Zeroizing::default()).await;
+            let ended = receive(&mut link, &mut Place::default()).await;
             let waited = Duration::from_secs(waited);
             assert_eq!(ended.err(), Some(LinkError::Timeout { waited }), "{sent}");
             assert_eq!(began.elapsed(), waited, "{sent}");
@@ -245,7 +364,7 @@ mod tests {
         let (mut link, mut far, rooms) = server(1_000_000).await;
         far.write_all(&[0x82, 0xfe, 0x20, 0, 1, 2, 3, 4, 5, 6]).await.unwrap();
         drop(far);
-        assert_eq!(receive(&mut link, &mut Zeroizing::default()).await.err(), Some(LinkError::Ended));
+        assert_eq!(receive(&mut link, &mut Place::default()).await.err(), Some(LinkError::Ended));
         drop(link);
         assert_eq!(rooms.available(), 1_000_000);
     }
@@ -257,7 +376,7 @@ mod tests {
         let payload = [&[9; 100][..], &[0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]].concat();
         far.write_all(&[0x82, 0xfe, 0x20, 0, 0, 0, 0, 0]).await.unwrap();
         far.write_all(&payload[..100]).await.unwrap();
-        let ended = receive(&mut link, &mut Zeroizing::default()).await;
+        let ended = receive(&mut link, &mut Place::default()).await;
         assert!(matches!(ended, Err(LinkError::Timeout { .. })), "{ended:?}");
         far.write_all(&payload[100..]).await.unwrap();
         let before = rooms.available();

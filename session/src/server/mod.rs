@@ -62,9 +62,10 @@ pub(crate) use room::Rooms;
 pub(crate) use room::{NoRoom, Reserved, Room};
 use serving::Serving;
 use turns::{Slot, Turn};
-use upgrade::{Gate, Upgrade};
+pub(crate) use upgrade::READ_BUFFER;
 #[cfg(feature = "framing")]
-pub(crate) use upgrade::{READ_BUFFER, link};
+pub(crate) use upgrade::link;
+use upgrade::{Gate, Upgrade};
 
 /// How long to wait after an error of `accept`, such as too many open files, before trying again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -269,7 +270,7 @@ impl<W: Workload> Server<W> {
     ) -> io::Result<Upgrade> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
-        // Before its first byte there is nothing to do that leaves anything behind.
+        // Each look at the handshake wipes the stack; waiting for its first byte needs none.
         tcp.readable().await?;
         let keys = self.identity.keys();
         // Keys leave copies on the stacks of the threads that make them.

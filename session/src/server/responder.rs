@@ -72,6 +72,11 @@ impl Admitted {
             Some(Ok(Message::Binary(bytes))) => {
                 match taken(Zeroizing::new(Vec::from(bytes)), receipts, &limits) {
                     Ok((phi, Some(committing))) if ends_a_line(&phi) => {
+                        // What the websocket has read the message into goes with it.
+                        let link = match link.rest() {
+                            Ok(resting) => Box::pin(resting.wake()).await,
+                            Err(link) => link,
+                        };
                         return Ok(PartResponder::opened(link, limits, committing, phi));
                     }
                     Ok((phi, committing)) => {
@@ -172,7 +177,7 @@ impl Responder {
         }
         // Who has left has left.
         drop(sent);
-        self.link.close(Close::Done).await;
+        self.link.close_with(Close::Done, deadline).await;
         Ok(())
     }
 }

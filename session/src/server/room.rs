@@ -9,11 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
 use super::admission::{AddressSeat, PerAddress};
+use super::upgrade::READ_BUFFER;
 use crate::limits::Limits;
 
 /// What a message may measure without taking room: it fits into the buffer that every connection has anyway. So the
 /// sessions of most clients, who send one night, go on however much others send.
-pub(super) const UNCOUNTED: u64 = 4 * 1024;
+pub(super) const UNCOUNTED: u64 = READ_BUFFER as u64;
 
 /// What [`Load::phi_in_flight`] is rounded up to: the longest message.
 const LOAD_UNIT: u64 = 1024 * 1024;
@@ -226,8 +227,12 @@ mod tests {
         shorter.take_over(longer);
         assert_eq!(reserve(&mut room, &mut shorter, 6000), Poll::Ready(Ok(())));
         assert_eq!(rooms.all.available_permits(), 1000);
+        // 9000 of the share of the address are taken, and given back at the end.
+        assert!(rooms.by_address.take_some(ONE, 1001).is_none());
+        assert!(rooms.by_address.take_some(ONE, 1000).is_some());
         drop(shorter);
         assert_eq!(rooms.all.available_permits(), 10_000);
+        assert!(rooms.by_address.take_some(ONE, 10_000).is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::stages::{ServerLink, end};
 use super::workload::{About, PhiInvalid, Reply};
 use crate::close::Close;
 use crate::limits::Limits;
-use crate::link::{Came, Deadline, LinkError};
+use crate::link::{Came, Deadline, LinkError, Place};
 
 /// The client has sent a message of a stream and waits for its result.
 pub struct PartResponder(Stream);
@@ -39,8 +39,8 @@ struct Stream {
     link: ServerLink,
     limits: Limits,
     committing: Box<Committing>,
-    /// Where the next message comes to. The room that the last one took is kept for as long as this is.
-    place: Zeroizing<Vec<u8>>,
+    /// Where the next message comes to.
+    place: Place,
     messages: u64,
     /// Of PHI, in all messages.
     bytes: u64,
@@ -57,13 +57,15 @@ impl PartResponder {
     ) -> Received {
         let begun = Instant::now();
         let bytes = length(&first);
-        let place = Zeroizing::default();
+        let place = Place::default();
         Received::Stream(first, Self(Stream { link, limits, committing, place, messages: 1, bytes, begun }))
     }
 
-    /// Lets the next message take the place of this one, which has been worked on: without it each takes new memory.
+    /// Lets the next message take the place of this one, which has been worked on, and the room that it takes: without it
+    /// each takes new memory. To be called before [`PartResponder::answer`], with the PHI that came with this.
     pub fn reuse(&mut self, phi: Phi) {
-        self.0.place = phi.into_inner();
+        let Self(stream) = self;
+        stream.place = Place::of(phi.into_inner(), stream.link.hand_room_over());
     }
 
     /// Sends the result of this message; or says that the PHI cannot be used, and closes.
@@ -77,9 +79,8 @@ impl PartResponder {
         closing: &CancellationToken,
     ) -> Result<Answered, SessionError> {
         let Self(mut stream) = self;
-        if stream.place.is_empty() {
-            stream.link.give_room_back();
-        }
+        // Unless it has been handed over with the place.
+        stream.link.give_room_back();
         let text = match answered {
             Ok(reply) => reply.into_text(),
             Err(reason) => {
@@ -94,7 +95,9 @@ impl PartResponder {
         let deadline = Deadline::after(stream.limits.result).or_earlier(stream.ends());
         let sent = tokio::select! {
             () = closing.cancelled() => Err((Close::Draining, SessionError::Draining)),
-            sent = stream.link.send(Message::text(text.as_str()), deadline) => sent.map_err(told),
+            sent = stream.place.freed_in_time(stream.link.send(Message::text(text.as_str()), deadline)) => {
+                sent.map_err(told)
+            }
         };
         match sent {
             Ok(()) => Ok(Answered(stream)),
@@ -118,7 +121,8 @@ impl Answered {
         };
         let next = received.and_then(|came| match came {
             Came::InPlace => {
-                let message = std::mem::take(&mut stream.place);
+                let (message, room) = stream.place.take();
+                stream.link.keep_room(room);
                 stream.part(message).map(Some)
             }
             Came::Apart(Message::Binary(bytes)) => stream.part(Zeroizing::new(Vec::from(bytes))).map(Some),
@@ -182,7 +186,9 @@ impl Stream {
     }
 
     async fn end(self, (close, error): Refused) -> SessionError {
-        end(self.link, close, error).await
+        let Self { link, place, .. } = self;
+        drop(place);
+        end(link, close, error).await
     }
 }
 
