@@ -36,7 +36,7 @@ pub struct Limits {
     /// Longest PHI message in bytes.
     pub phi_bytes: usize,
     /// What all clients may have sent at the same moment in bytes, counted as soon as it is announced and until it has been
-    /// worked on. Above it a session waits for its turn within `phi`, and is then told that the server is busy. Messages of
+    /// worked on, or until the next message of a stream that takes its place has been. Above it a session waits for its turn within `phi`, and is then told that the server is busy. Messages of
     /// at most 4 KiB are not counted.
     pub phi_in_flight: usize,
     /// What of it may be of one IPv4 address or one IPv6 /64; above it such a session is told at once.

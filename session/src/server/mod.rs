@@ -270,9 +270,9 @@ impl<W: Workload> Server<W> {
     ) -> io::Result<Upgrade> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
+        let keys = self.identity.keys();
         // Each look at the handshake wipes the stack; waiting for its first byte needs none.
         tcp.readable().await?;
-        let keys = self.identity.keys();
         // Keys leave copies on the stacks of the threads that make them.
         let tls = wiping_stacks(keys.tls.accept(Corked::new(tcp))).await?;
         let draining = || serving.shutdown.is_cancelled();
