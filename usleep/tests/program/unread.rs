@@ -1,15 +1,11 @@
 //! Nobody reads what the server writes: its report and its log fill their pipes, and it serves on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::net::SocketAddr;
 use std::process::Stdio;
 
-use common::program::{launcher, program};
-use common::version_1::Client1;
-use common::{Client, PHI, soon};
+use crate::common::program::{launcher, program};
+use crate::common::version_1::Client1;
+use crate::common::{Client, PHI, soon};
 use rustix::pipe::fcntl_setpipe_size;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt as _};

@@ -1,14 +1,10 @@
 //! The program's metrics: what a scraper reads, what is logged where there is none, and the dashboard that shows them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::program::{Program, launcher};
-use common::{CANARIES, Client, PHI};
+use crate::common::program::{Program, launcher};
+use crate::common::{CANARIES, Client, PHI};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -17,7 +13,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const DASHBOARD: &str = include_str!("../../docs/grafana/usleep.json");
+const DASHBOARD: &str = include_str!("../../../docs/grafana/usleep.json");
 
 /// The program with its metrics on a free port, and that port's address.
 async fn started(socket: &str, flags: &[&str]) -> (Program, std::net::SocketAddr, String) {

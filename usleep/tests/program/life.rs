@@ -1,15 +1,11 @@
 //! The program: its first line, its end by a signal, its refusals, and what it never writes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::program::{Ended, Program, launcher};
-use common::version_1::Client1;
-use common::{CANARIES, Client, PHI, soon};
+use crate::common::program::{Ended, Program, launcher};
+use crate::common::version_1::Client1;
+use crate::common::{CANARIES, Client, PHI, soon};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
