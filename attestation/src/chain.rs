@@ -25,6 +25,7 @@ use x509_cert::ext::pkix::BasicConstraints;
 
 use crate::error::VerifyError;
 use crate::key_usage;
+use crate::known_keys::KnownKeys;
 use crate::token::X5C_CERTIFICATES;
 
 /// SHA-256 of Google's "Confidential Space Root CA" in DER, valid from 2024-01-19 to 2034-01-16.
@@ -70,7 +71,11 @@ impl fmt::Display for Certificate {
 
 /// The roots that are trusted, each by the SHA-256 of its whole certificate. At least one.
 #[derive(Debug)]
-pub struct Anchors(Vec<Anchor>);
+pub struct Anchors {
+    roots: Vec<Anchor>,
+    /// Those that have verified certificates below these roots, ready for use.
+    keys: KnownKeys,
+}
 
 #[derive(Debug)]
 struct Anchor {
@@ -101,9 +106,13 @@ pub enum AnchorError {
 }
 
 impl Anchors {
+    fn of(roots: Vec<Anchor>) -> Self {
+        Self { roots, keys: KnownKeys::default() }
+    }
+
     /// Google's root, the one to use outside tests.
     pub fn google() -> Self {
-        Self(vec![Anchor { sha256: GOOGLE_ROOT_SHA256, validity: OnceLock::new() }])
+        Self::of(vec![Anchor { sha256: GOOGLE_ROOT_SHA256, validity: OnceLock::new() }])
     }
 
     /// Other roots instead, in DER; more than one for the time in which a new root replaces the old.
@@ -113,7 +122,7 @@ impl Anchors {
     pub fn from_der<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, AnchorError> {
         let anchors: Vec<Anchor> =
             certificates.into_iter().map(Anchor::from_der).collect::<Result<_, _>>()?;
-        if anchors.is_empty() { Err(AnchorError::None) } else { Ok(Self(anchors)) }
+        if anchors.is_empty() { Err(AnchorError::None) } else { Ok(Self::of(anchors)) }
     }
 
     /// Other roots instead, from the text of a PEM file.
@@ -134,22 +143,22 @@ impl Anchors {
     /// These and those.
     #[must_use]
     pub fn and(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
+        self.roots.extend(others.roots);
         self
     }
 
     /// SHA-256 of each, in hex.
     pub fn fingerprints(&self) -> Vec<String> {
-        self.0.iter().map(|anchor| hex::encode(anchor.sha256)).collect()
+        self.roots.iter().map(|anchor| hex::encode(anchor.sha256)).collect()
     }
 
     pub(crate) fn hashes(&self) -> Vec<[u8; 32]> {
-        self.0.iter().map(|anchor| anchor.sha256).collect()
+        self.roots.iter().map(|anchor| anchor.sha256).collect()
     }
 
     fn pinned(&self, certificate: &[u8]) -> Result<&Anchor, VerifyError> {
         let found = sha256(certificate);
-        let anchor = self.0.iter().find(|anchor| anchor.sha256 == found);
+        let anchor = self.roots.iter().find(|anchor| anchor.sha256 == found);
         anchor.ok_or_else(|| VerifyError::RootNotPinned { got: hex::encode(found) })
     }
 }
@@ -218,7 +227,7 @@ pub(crate) fn validate(
 
     let usage = KeyUsage::required_if_present(EKU_TCG_EK_CERTIFICATE);
     let path = leaf
-        .verify_for_usage(&[RSA_PKCS1_2048_8192_SHA256], &roots, &intermediates, now, usage, None, None)
+        .verify_for_usage(&[&anchors.keys], &roots, &intermediates, now, usage, None, None)
         .map_err(|error| explain(error, x5c, now))?;
     let mut used = path.intermediate_certificates();
     match (used.next(), used.next()) {
