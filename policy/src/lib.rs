@@ -59,6 +59,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod facts;
+mod machine;
 mod merge;
 mod reads;
 mod source;
