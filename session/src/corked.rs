@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 /// Most that is held back, in bytes. What is longer is on its way at once: it does not gain from waiting.
@@ -32,6 +33,11 @@ pub(crate) trait Cork {
     fn send_close_notify(&mut self);
 }
 
+/// TLS over a socket, at a client's end. On the heap: futures hand it on by value, and would each hold it several times over.
+pub(crate) type ClientTls = Box<client::TlsStream<Corked<TcpStream>>>;
+/// The same at a server's end.
+pub(crate) type ServerTls = Box<server::TlsStream<Corked<TcpStream>>>;
+
 impl<S> Corked<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, held: Vec::new(), corked: false }
@@ -46,7 +52,7 @@ impl<S> Corked<S> {
     }
 }
 
-impl<S> Cork for client::TlsStream<Corked<S>> {
+impl<S> Cork for Box<client::TlsStream<Corked<S>>> {
     fn cork(&mut self) {
         self.get_mut().0.cork();
     }
@@ -60,7 +66,7 @@ impl<S> Cork for client::TlsStream<Corked<S>> {
     }
 }
 
-impl<S> Cork for server::TlsStream<Corked<S>> {
+impl<S> Cork for Box<server::TlsStream<Corked<S>>> {
     fn cork(&mut self) {
         self.get_mut().0.cork();
     }

@@ -195,7 +195,12 @@ fn next_address(reason: &io::Error) -> &'static str {
 pub fn run(arguments: Arguments) -> Result<(), Error> {
     logging::init(arguments.log_format, arguments.log_level.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::System);
-    let ended = runtime.and_then(|runtime| runtime.block_on(serve(arguments)));
+    // In a task of its own: what accepts connections then runs on the threads that serve them, and need not wake one for each.
+    let ended = runtime.and_then(|runtime| {
+        let served = runtime.block_on(async { tokio::spawn(serve(arguments)).await });
+        // It is never cancelled.
+        served.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    });
     output::finish();
     ended
 }

@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{Message, handshake::client::Request};
 use super::endpoint::Endpoint;
 use super::stages::{Binding, Connected, Unattested};
 use crate::connect_error::ConnectError;
-use crate::corked::Corked;
+use crate::corked::{ClientTls, Corked};
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, websocket_config};
 use crate::metered::Metered;
@@ -128,7 +128,7 @@ async fn upgrade(
     tcp.cork();
     // Keys and keying material leave copies on the stack.
     let shaking = wiping_stacks(async {
-        let tls = TlsConnector::from(config).connect(name, tcp).into_fallible().await?;
+        let tls: ClientTls = Box::new(TlsConnector::from(config).connect(name, tcp).into_fallible().await?);
         let (_, connection) = tls.get_ref();
         let binding = match wire {
             0 => nonce(connection).map(Binding::V0),

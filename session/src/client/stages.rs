@@ -4,18 +4,16 @@ use attestation::v1::{Attestation, Hello, HelloNonce, InclusionProof, SessionBin
 use attestation::{Nonce, Role, Token, VerifiedToken, Verifier, VerifyError};
 use policy::{Decision, Policy, SessionFacts};
 use rustls::pki_types::UnixTime;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::approved::Approved;
 use super::connect::{Attest, ConnectionInfo};
 use crate::close::Close;
-use crate::corked::Corked;
+use crate::corked::ClientTls;
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, LinkError};
 
-pub(super) type ClientLink = Link<TlsStream<Corked<TcpStream>>>;
+pub(super) type ClientLink = Link<ClientTls>;
 
 /// An open websocket over TLS 1.3 to somebody who has proven nothing yet.
 pub struct Connected {

@@ -10,8 +10,6 @@ use std::fmt;
 use attestation::Phi;
 use attestation::v1::End;
 use bytes::Bytes;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
 
@@ -20,13 +18,13 @@ use super::exchange::Exchange;
 use super::released::{Answer, AnswerError, Released, ToBeReceipted, ended};
 use super::stages::ClientLink;
 use crate::close::Close;
-use crate::corked::Corked;
+use crate::corked::ClientTls;
 use crate::limits::Limits;
 use crate::link::Deadline;
 
 /// A connection over which a stream has begun: the last message that was handed to TLS has no result yet.
 pub struct Streaming {
-    exchange: Exchange<TlsStream<Corked<TcpStream>>>,
+    exchange: Exchange<ClientTls>,
     receipted: ToBeReceipted,
     messages: u64,
 }

@@ -1,6 +1,6 @@
 //! The end of a websocket, and what is said together: one turn is one write.
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout_at;
 
@@ -13,22 +13,22 @@ impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
     pub(crate) async fn close(mut self, close: Close) {
         let deadline = Deadline::after(self.close_within);
         let _ = timeout_at(deadline.at, async {
-            self.say(close).await;
-            self.hear_and_end().await;
+            let said = self.say(close).await;
+            self.hear_and_end(said).await;
         })
         .await;
     }
 
     /// The same after a message that was held back for it, which the peer may take until then.
     pub(crate) async fn close_with(mut self, close: Close, last_message: Deadline) {
-        if timeout_at(last_message.at, self.say(close)).await.is_ok() {
+        if let Ok(said) = timeout_at(last_message.at, self.say(close)).await {
             let deadline = Deadline::after(self.close_within);
-            let _ = timeout_at(deadline.at, self.hear_and_end()).await;
+            let _ = timeout_at(deadline.at, self.hear_and_end(said)).await;
         }
     }
 
-    /// Nothing follows a close frame but the end of TLS, which goes with it.
-    async fn say(&mut self, close: Close) {
+    /// Nothing follows a close frame but the end of TLS, which goes with it. Whether both are on their way.
+    async fn say(&mut self, close: Close) -> bool {
         self.websocket.get_mut().stop_waiting();
         self.cork();
         // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
@@ -38,23 +38,27 @@ impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.websocket.get_mut().get_mut().send_close_notify();
         }
         self.uncork();
-        let _ = self.websocket.flush().await;
+        self.websocket.flush().await.is_ok() && said.is_ok()
     }
 
-    async fn hear_and_end(&mut self) {
+    async fn hear_and_end(&mut self, said: bool) {
         while let Some(Ok(message)) = self.websocket.next().await {
             // Both have said it, and neither says more.
             if message.is_close() {
                 break;
             }
         }
-        // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
-        // close frame: end our direction, then read the rest away.
         let stream = self.websocket.get_mut();
         stream.unwatched();
-        let _ = stream.shutdown().await;
         // On the heap: futures that may end so are many and wait long.
         let mut waste = vec![0; 4096];
+        // Both have ended TLS and say nothing more: the connection can go as it is.
+        if said && let Some(Ok(0)) = stream.read(&mut waste).now_or_never() {
+            return;
+        }
+        // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
+        // close frame: end our direction, then read the rest away.
+        let _ = stream.shutdown().await;
         while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
     }
 
@@ -66,5 +70,66 @@ impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// What is sent goes at once again, and what was held back with it.
     pub(crate) fn uncork(&mut self) {
         self.websocket.get_mut().get_mut().uncork();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{DuplexStream, duplex};
+    use tokio::time::timeout;
+    use tokio_tungstenite::WebSocketStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::metered::Metered;
+
+    /// A close frame of a server with code 1000 (RFC 6455 §5.5.1).
+    const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
+
+    /// A client's end, and its peer's, which does as the test says.
+    async fn link() -> (Link<DuplexStream>, DuplexStream) {
+        let (stream, peer) = duplex(64 * 1024);
+        let websocket = WebSocketStream::from_raw_socket(Metered::new(stream), Role::Client, None).await;
+        (Link::new(websocket, 1024, Duration::from_secs(2)), peer)
+    }
+
+    /// Everything that the link has said until it ended.
+    async fn heard(mut peer: DuplexStream) -> Vec<u8> {
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).await.unwrap();
+        all
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_heard_the_other_end_to_its_end_goes_at_once() {
+        let (link, mut peer) = link().await;
+        peer.write_all(&CLOSE).await.unwrap();
+        peer.shutdown().await.unwrap();
+        timeout(Duration::from_millis(1), link.close(Close::Done)).await.unwrap();
+        let said = heard(peer).await;
+        assert_eq!(said[..2], [0x88, 0x82], "its own close frame, masked, with a code");
+        assert_eq!(said.len(), 8, "and nothing else");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_still_comes_after_the_close_is_read_away() {
+        let (link, mut peer) = link().await;
+        peer.write_all(&CLOSE).await.unwrap();
+        let closing = tokio::spawn(link.close(Close::Done));
+        // More than the pipe holds.
+        peer.write_all(&vec![0; 300 * 1024]).await.unwrap();
+        assert!(!closing.is_finished());
+        peer.shutdown().await.unwrap();
+        closing.await.unwrap();
+        assert_eq!(heard(peer).await.len(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_answered_waits_a_bounded_time() {
+        let (link, peer) = link().await;
+        timeout(Duration::from_millis(2001), link.close(Close::Done)).await.unwrap();
+        assert_eq!(heard(peer).await.len(), 8);
     }
 }

@@ -271,10 +271,9 @@ impl<W: Workload> Server<W> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
         let keys = self.identity.keys();
-        // Each look at the handshake wipes the stack; waiting for its first byte needs none.
-        tcp.readable().await?;
         // Keys leave copies on the stacks of the threads that make them.
-        let tls = wiping_stacks(keys.tls.accept(Corked::new(tcp))).await?;
+        let shaking = async { keys.tls.accept(Corked::new(tcp)).await.map(Box::new) };
+        let tls = wiping_stacks(shaking).await?;
         let draining = || serving.shutdown.is_cancelled();
         let gate = Gate {
             wire: self.wire(),

@@ -6,9 +6,7 @@ use std::time::Duration;
 use attestation::v1::{Attestation, Hello, HelloNonce, MessageError, SessionBinding};
 use attestation::{Nonce, Role, Token};
 use launcher::{Share, TokenDesk, TokenRequest};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +16,7 @@ use super::observer::{Observer, Stage, Stopwatch};
 use super::receipts::Receipts;
 use super::responder::Admitted;
 use crate::close::Close;
-use crate::corked::Corked;
+use crate::corked::ServerTls;
 use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Deadline, Link, LinkError};
@@ -27,7 +25,7 @@ use crate::link::{Deadline, Link, LinkError};
 /// it knows why there is no token.
 const DESK_FIRST: Duration = Duration::from_millis(500);
 
-pub(super) type ServerLink = Link<TlsStream<Corked<TcpStream>>>;
+pub(super) type ServerLink = Link<ServerTls>;
 
 /// A client has opened a websocket over TLS 1.3.
 pub struct Connected {

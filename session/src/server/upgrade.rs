@@ -18,8 +18,6 @@ use hyper::upgrade::{OnUpgrade, Parts};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -30,7 +28,7 @@ use super::observer::Meter;
 use super::room::Room;
 use super::stages::{Binding, Connected};
 use crate::client::PATH;
-use crate::corked::Corked;
+use crate::corked::ServerTls;
 use crate::identity::ReceiptKey;
 use crate::limits::Limits;
 use crate::link::{Link, websocket_config};
@@ -87,7 +85,7 @@ struct Answer {
 }
 
 pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
-    tls: TlsStream<Corked<TcpStream>>,
+    tls: ServerTls,
     gate: Gate<P, H>,
     key: &ReceiptKey,
     limits: &Limits,
@@ -121,8 +119,7 @@ pub(super) async fn upgrade<'h, P: Fn() -> Option<Seat>, H: Fn() -> Health<'h>>(
         return Ok(Upgrade::Answered { status: status.as_u16() });
     };
     let upgraded = connection.await.map_err(io::Error::other)?;
-    let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<TlsStream<Corked<TcpStream>>>>()
-    else {
+    let Ok(Parts { io: stream, read_buf, .. }) = upgraded.downcast::<TokioIo<ServerTls>>() else {
         return Err(io::Error::other("the upgraded connection is of another type"));
     };
     let mut stream = stream.into_inner();
@@ -151,7 +148,7 @@ pub(crate) async fn link<S: AsyncRead + AsyncWrite + Unpin>(
     Link::new(websocket, largest, limits.close)
 }
 
-fn binding(tls: &TlsStream<Corked<TcpStream>>, wire: u8, key: &ReceiptKey) -> Result<Binding, rustls::Error> {
+fn binding(tls: &ServerTls, wire: u8, key: &ReceiptKey) -> Result<Binding, rustls::Error> {
     let (_, connection) = tls.get_ref();
     if wire == 0 {
         let nonce = Nonce::of_session(|buffer, label, context| {
