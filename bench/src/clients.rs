@@ -1,6 +1,6 @@
 //! Clients that verify in full, release, check the answer, and come back as soon as they are done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,12 +81,15 @@ impl Measured {
 pub fn run<T>(load: &Load, judge: &Arc<Judge>, mark: impl FnMut() -> T) -> (Measured, T, T) {
     let options = ConnectOptions { wire: load.wire, ..ConnectOptions::default() };
     let shared = Arc::new((options, Arc::clone(judge)));
+    // Known from the start, as to any owner.
+    let endpoints: HashMap<SocketAddr, Endpoint> = (0..load.clients)
+        .map(|number| address(number, load.port))
+        .map(|address| (address, address.to_string().parse().unwrap()))
+        .collect();
+    let endpoints = Arc::new(endpoints);
     let session = move |address: SocketAddr| {
-        let shared = Arc::clone(&shared);
-        async move {
-            let endpoint: Endpoint = address.to_string().parse().unwrap();
-            session(&endpoint, &shared.0, &shared.1).await
-        }
+        let (shared, endpoints) = (Arc::clone(&shared), Arc::clone(&endpoints));
+        async move { session(&endpoints[&address], &shared.0, &shared.1).await }
     };
     run_sessions(load, session, mark)
 }
@@ -120,12 +123,17 @@ where
     (measured, first, last)
 }
 
+/// Whom this client dials.
+fn address(number: usize, port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, number as u8 % ADDRESSES + 1], port))
+}
+
 async fn client<S, F>(number: usize, port: u16, session: S, from: Instant, until: Instant) -> Measured
 where
     S: Fn(SocketAddr) -> F,
     F: Future<Output = Result<(), String>>,
 {
-    let address = SocketAddr::from(([127, 0, 0, number as u8 % ADDRESSES + 1], port));
+    let address = address(number, port);
     let mut measured = Measured::default();
     while Instant::now() < until {
         let begun = Instant::now();

@@ -2,7 +2,7 @@
 //!
 //! The same TLS, buffers and messages as USleep's and UWear's, a token made for each session, its chain and signature
 //! verified with webpki, its nonce compared. No policy, no limits, no deadlines, no logs, no metrics, no analysis,
-//! nothing wiped. It shows what the care around the libraries costs, and is no program for anything else.
+//! nothing wiped. It shows what the care around the libraries costs, less what is gained elsewhere, and is no program for anything else.
 
 mod client;
 mod server;

@@ -1,8 +1,9 @@
 //! The yardstick as programs of their own, with the system's allocator: `bare serve SOCKET` or `bare serve SOCKET keep`, and
-//! `bare load PORT CLIENTS WARM_UP WINDOW`, times in seconds.
+//! `bare load PORT CLIENTS WARM_UP WINDOW`, times in milliseconds.
 //!
-//! The server prints its port. The clients print a line when the measured window begins and one when it ends, wait for a
-//! line after each, and print how many sessions there were in it and of how long a time in seconds.
+//! The server prints its port. The clients wait for a line and come; they print a line when the measured window begins and one
+//! when it ends, wait for a line after each, and print how many sessions there were in it and of how long a time in seconds.
+//! So again and again, until there are no more lines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::io::BufRead;
@@ -29,8 +30,8 @@ fn main() {
             port: port.parse().unwrap(),
             wire: Wire::V0,
             clients: clients.parse().unwrap(),
-            warm_up: Duration::from_secs(warm_up.parse().unwrap()),
-            window: Duration::from_secs(window.parse().unwrap()),
+            warm_up: Duration::from_millis(warm_up.parse().unwrap()),
+            window: Duration::from_millis(window.parse().unwrap()),
         }),
         _ => panic!("wanted: serve SOCKET, serve SOCKET keep, or load PORT CLIENTS WARM_UP WINDOW"),
     }
@@ -53,14 +54,17 @@ fn load(load: &Load) {
         let owner = Arc::clone(&owner);
         async move { bare::session(&owner, address, night).await.map_err(|error| error.to_string()) }
     };
+    let line = || std::io::stdin().lock().read_line(&mut String::new()).unwrap();
     let mark = || {
         println!("mark");
-        std::io::stdin().lock().read_line(&mut String::new()).unwrap();
+        line();
     };
-    let (measured, (), ()) = clients::run_sessions(load, session, mark);
-    let failed: u64 = measured.failed.values().sum();
-    println!("{} {} {failed}", measured.latencies.len(), measured.seconds);
-    for (reason, count) in measured.failed {
-        eprintln!("    {count} failed: {reason}");
+    while line() > 0 {
+        let (measured, (), ()) = clients::run_sessions(load, session.clone(), mark);
+        let failed: u64 = measured.failed.values().sum();
+        println!("{} {} {failed}", measured.latencies.len(), measured.seconds);
+        for (reason, count) in measured.failed {
+            eprintln!("    {count} failed: {reason}");
+        }
     }
 }
