@@ -89,7 +89,7 @@ pub fn run<T>(load: &Load, judge: &Arc<Judge>, mark: impl FnMut() -> T) -> (Meas
     let endpoints = Arc::new(endpoints);
     let session = move |address: SocketAddr| {
         let (shared, endpoints) = (Arc::clone(&shared), Arc::clone(&endpoints));
-        async move { session(&endpoints[&address], &shared.0, &shared.1).await }
+        async move { session(endpoints.get(&address).unwrap(), &shared.0, &shared.1).await }
     };
     run_sessions(load, session, mark)
 }
