@@ -8,6 +8,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use memchr::memchr_iter;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::error::VerifyError;
@@ -96,17 +97,15 @@ impl<'a> Compact<'a> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(VerifyError::TooLarge { got: token.len() });
         }
-        let segments = token.split('.').count();
-        let malformed = VerifyError::Segments { got: segments };
-        if segments != 3 {
-            return Err(malformed);
-        }
-        let Some((signing_input, signature)) = token.rsplit_once('.') else {
-            return Err(malformed);
+        let dots = || memchr_iter(b'.', token.as_bytes());
+        let malformed = || VerifyError::Segments { got: dots().count() + 1 };
+        let mut places = dots();
+        let (Some(first), Some(second), None) = (places.next(), places.next(), places.next()) else {
+            return Err(malformed());
         };
-        let Some((header, payload)) = signing_input.split_once('.') else {
-            return Err(malformed);
-        };
+        let between = |from: usize, to: usize| token.get(from..to).ok_or_else(malformed);
+        let (header, payload) = (between(0, first)?, between(first + 1, second)?);
+        let (signing_input, signature) = (between(0, second)?, between(second + 1, token.len())?);
         Ok(Self { header, payload, signature, signing_input })
     }
 

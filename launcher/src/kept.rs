@@ -15,8 +15,9 @@ use tokio::time::Instant;
 /// How long a connection is kept for a request that may come: who asks less often gains nothing from one.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// How many are kept at most. More requests than that are not under way where each takes a hardware quote.
-const MOST: usize = 16;
+/// How many are kept at most: as many requests as a desk lets be under way at once
+/// ([`DeskOptions::for_rate`](crate::DeskOptions::for_rate)).
+const MOST: usize = 64;
 
 /// An open connection of HTTP/1.1. It moves bytes only while it is polled.
 pub(crate) struct Open {

@@ -5,6 +5,9 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_cork;
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
@@ -31,6 +34,10 @@ pub(crate) trait Cork {
     fn uncork(&mut self);
     /// Nothing is written from now on: TLS says so (`close_notify`, RFC 8446 §6.1) with the next flush.
     fn send_close_notify(&mut self);
+    /// What is flushed from now on leaves together with the end of this direction, which has to follow at once.
+    fn hold_for_the_end(&mut self);
+    /// Whether the system has anything to be read: bytes, the end, an error.
+    fn has_news(&self) -> bool;
 }
 
 /// TLS over a socket, at a client's end. On the heap: futures hand it on by value, and would each hold it several times over.
@@ -52,7 +59,7 @@ impl<S> Corked<S> {
     }
 }
 
-impl<S> Cork for Box<client::TlsStream<Corked<S>>> {
+impl Cork for ClientTls {
     fn cork(&mut self) {
         self.get_mut().0.cork();
     }
@@ -63,10 +70,18 @@ impl<S> Cork for Box<client::TlsStream<Corked<S>>> {
 
     fn send_close_notify(&mut self) {
         self.get_mut().1.send_close_notify();
+    }
+
+    fn hold_for_the_end(&mut self) {
+        hold_for_the_end(&self.get_ref().0.stream);
+    }
+
+    fn has_news(&self) -> bool {
+        has_news(&self.get_ref().0.stream)
     }
 }
 
-impl<S> Cork for Box<server::TlsStream<Corked<S>>> {
+impl Cork for ServerTls {
     fn cork(&mut self) {
         self.get_mut().0.cork();
     }
@@ -78,6 +93,26 @@ impl<S> Cork for Box<server::TlsStream<Corked<S>>> {
     fn send_close_notify(&mut self) {
         self.get_mut().1.send_close_notify();
     }
+
+    fn hold_for_the_end(&mut self) {
+        hold_for_the_end(&self.get_ref().0.stream);
+    }
+
+    fn has_news(&self) -> bool {
+        has_news(&self.get_ref().0.stream)
+    }
+}
+
+/// The kernel keeps what does not fill a segment for the end of the direction, or for 200 ms (`TCP_CORK`, tcp(7)).
+fn hold_for_the_end(socket: &TcpStream) {
+    // Where it cannot be had, the end is a segment of its own.
+    let _ = set_tcp_cork(socket, true);
+}
+
+fn has_news(socket: &TcpStream) -> bool {
+    let mut byte = [0];
+    let looked = recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+    !matches!(looked, Err(Errno::AGAIN))
 }
 
 /// Stands for TLS in tests of what is above it.
@@ -88,6 +123,12 @@ impl Cork for tokio::io::DuplexStream {
     fn uncork(&mut self) {}
 
     fn send_close_notify(&mut self) {}
+
+    fn hold_for_the_end(&mut self) {}
+
+    fn has_news(&self) -> bool {
+        true
+    }
 }
 
 impl<S: AsyncWrite + Unpin> Corked<S> {
@@ -265,6 +306,39 @@ mod tests {
         let mut come = Vec::new();
         far.read_to_end(&mut come).await.unwrap();
         assert_eq!(come, b"last");
+    }
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap());
+        let (near, accepted) = tokio::join!(near, listener.accept());
+        (near.unwrap(), accepted.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_is_held_for_the_end_leaves_with_it() {
+        let (mut near, mut far) = connected().await;
+        hold_for_the_end(&near);
+        assert!(rustix::net::sockopt::tcp_cork(&near).unwrap());
+        near.write_all(b"last").await.unwrap();
+        near.shutdown().await.unwrap();
+        let mut come = Vec::new();
+        far.read_to_end(&mut come).await.unwrap();
+        assert_eq!(come, b"last");
+    }
+
+    #[tokio::test]
+    async fn bytes_are_news_until_they_are_read_and_the_end_for_ever() {
+        let (mut near, mut far) = connected().await;
+        assert!(!has_news(&near));
+        far.write_all(b"!").await.unwrap();
+        near.readable().await.unwrap();
+        assert!(has_news(&near) && has_news(&near));
+        assert_eq!(near.read_u8().await.unwrap(), b'!');
+        assert!(!has_news(&near));
+        drop(far);
+        assert_eq!(near.read(&mut [0]).await.unwrap(), 0);
+        assert!(has_news(&near), "the end can be read again and again");
     }
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
+use crate::corked::Cork;
 use crate::frames::frame_bytes;
 use crate::metered::{Metered, Stopped};
 use crate::server::Reserved;
@@ -362,9 +363,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Whether the peer has closed, or spoken out of turn, as far as this machine has heard of it. Does not
     /// wait for the peer.
-    pub(crate) async fn already_closed(&mut self) -> Option<LinkError> {
-        // The socket is only looked at again once the runtime has asked the system for news.
-        tokio::task::yield_now().await;
+    pub(crate) async fn already_closed(&mut self) -> Option<LinkError>
+    where
+        S: Cork,
+    {
+        if self.websocket.get_mut().get_mut().has_news() {
+            // The stream gives it out only once the runtime has asked the system too.
+            tokio::task::yield_now().await;
+        }
         for _ in 0..CONTROL_FRAMES_IN_A_ROW {
             return match self.websocket.next().now_or_never()? {
                 None => Some(LinkError::Ended),

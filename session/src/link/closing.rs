@@ -1,6 +1,6 @@
 //! The end of a websocket, and what is said together: one turn is one write.
 
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout_at;
 
@@ -8,40 +8,46 @@ use super::{Deadline, Link};
 use crate::close::Close;
 use crate::corked::Cork;
 
+/// What is read away is read in pieces of so many bytes. There is hardly ever any.
+const WASTE: usize = 512;
+
 impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Says why, shakes hands on it where the peer does, and ends the connection; takes a bounded time.
     pub(crate) async fn close(mut self, close: Close) {
         let deadline = Deadline::after(self.close_within);
         let _ = timeout_at(deadline.at, async {
-            let said = self.say(close).await;
-            self.hear_and_end(said).await;
+            self.say(close).await;
+            self.hear_to_the_end().await;
         })
         .await;
     }
 
     /// The same after a message that was held back for it, which the peer may take until then.
     pub(crate) async fn close_with(mut self, close: Close, last_message: Deadline) {
-        if let Ok(said) = timeout_at(last_message.at, self.say(close)).await {
+        if timeout_at(last_message.at, self.say(close)).await.is_ok() {
             let deadline = Deadline::after(self.close_within);
-            let _ = timeout_at(deadline.at, self.hear_and_end(said)).await;
+            let _ = timeout_at(deadline.at, self.hear_to_the_end()).await;
         }
     }
 
-    /// Nothing follows a close frame but the end of TLS, which goes with it. Whether both are on their way.
-    async fn say(&mut self, close: Close) -> bool {
+    /// Nothing follows a close frame but the end of TLS and that of TCP's direction, which go with it.
+    async fn say(&mut self, close: Close) {
         self.websocket.get_mut().stop_waiting();
         self.cork();
         // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
         let websocket = &mut *self.websocket;
-        let said = websocket.close(Some(close.frame())).await;
-        if said.is_ok() {
-            self.websocket.get_mut().get_mut().send_close_notify();
-        }
-        self.uncork();
-        self.websocket.flush().await.is_ok() && said.is_ok()
+        let _ = websocket.close(Some(close.frame())).await;
+        let stream = self.websocket.get_mut().get_mut();
+        stream.send_close_notify();
+        stream.hold_for_the_end();
+        stream.uncork();
+        let _ = self.websocket.flush().await;
+        let _ = self.websocket.get_mut().shutdown().await;
     }
 
-    async fn hear_and_end(&mut self, said: bool) {
+    /// Bytes that nobody reads would make the kernel answer with a reset, which can overtake the close frame: what the peer
+    /// still says is read to its end.
+    async fn hear_to_the_end(&mut self) {
         while let Some(Ok(message)) = self.websocket.next().await {
             // Both have said it, and neither says more.
             if message.is_close() {
@@ -51,14 +57,7 @@ impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
         let stream = self.websocket.get_mut();
         stream.unwatched();
         // On the heap: futures that may end so are many and wait long.
-        let mut waste = vec![0; 4096];
-        // Both have ended TLS and say nothing more: the connection can go as it is.
-        if said && let Some(Ok(0)) = stream.read(&mut waste).now_or_never() {
-            return;
-        }
-        // Bytes that nobody reads would make the kernel answer with a reset, which can overtake the
-        // close frame: end our direction, then read the rest away.
-        let _ = stream.shutdown().await;
+        let mut waste = vec![0; WASTE];
         while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
     }
 
