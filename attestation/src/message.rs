@@ -64,6 +64,13 @@ impl Token {
     }
 }
 
+/// As bytes, for whoever sends it without a copy. Never to be logged.
+impl AsRef<[u8]> for Token {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Base64url and dots are ASCII; anything else is not worth showing.

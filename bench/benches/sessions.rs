@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     let owner = Arc::new(Judge::of_the_mock());
     let remembering = Arc::new(Judge::of_the_mock().with_chain_cache());
     // Three servers, each with a mock of its own. Without clients they do next to nothing.
-    let pair = Pair::start(Duration::ZERO, false, &RAISED);
+    let pair = Pair::start_logging(Duration::ZERO, false, &RAISED);
     let load = Load {
         port: pair.port,
         wire: Wire::V0,

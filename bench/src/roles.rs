@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
@@ -89,16 +89,22 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both; USleep gets these flags beside its address and socket.
+    /// Starts both; USleep gets these flags beside its address and socket, and logs errors alone.
     pub fn start(latency: Duration, serialize: bool, flags: &[&str]) -> Self {
+        let flags = [&["--log-level=error"], flags].concat();
+        Self::with_log(latency, serialize, &flags, Stdio::inherit())
+    }
+
+    /// The same with a USleep that logs as it does where nobody says otherwise. Its log goes to nobody.
+    pub fn start_logging(latency: Duration, serialize: bool, flags: &[&str]) -> Self {
+        Self::with_log(latency, serialize, flags, Stdio::null())
+    }
+
+    fn with_log(latency: Duration, serialize: bool, flags: &[&str], log: Stdio) -> Self {
         let mock = Mock::start(latency, serialize);
-        let mut arguments = vec![
-            "--listen=0.0.0.0:0".to_owned(),
-            format!("--socket={}", mock.socket()),
-            "--log-level=error".to_owned(),
-        ];
-        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let mut usleep = Process::start(USLEEP, &arguments);
+        let mut usleep = Command::new(std::env::current_exe().unwrap());
+        usleep.args([USLEEP, "--listen=0.0.0.0:0", &format!("--socket={}", mock.socket())]).args(flags);
+        let mut usleep = Process::spawn(usleep.stderr(log));
         let first = usleep.line();
         usleep.drain();
         let port = first.rsplit(':').next().unwrap().parse().unwrap();

@@ -10,11 +10,8 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use attestation::json::has_member;
 use attestation::message::MAX_TOKEN_BYTES;
 use attestation::{Token, printable};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body, Bytes};
 use hyper::client::conn::http1;
@@ -23,6 +20,7 @@ use hyperlocal::{UnixConnector, UnixStream};
 use tower_service::Service as _;
 
 use crate::error::MAX_STATUS_TEXT_BYTES;
+use crate::header::{Headers, Wrong};
 use crate::kept::{Kept, Open};
 use crate::{LauncherError, Progress, TokenFuture, TokenRequest, TokenSource};
 
@@ -47,6 +45,7 @@ pub struct Launcher {
     socket: PathBuf,
     timeout: Duration,
     kept: Kept,
+    headers: Headers,
 }
 
 impl fmt::Debug for Launcher {
@@ -59,7 +58,8 @@ impl fmt::Debug for Launcher {
 impl Launcher {
     /// A client for the socket at `socket`, usually [`DEFAULT_SOCKET`]. Nothing is opened yet.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), timeout: DEFAULT_TIMEOUT, kept: Kept::default() }
+        let (kept, headers) = (Kept::default(), Headers::default());
+        Self { socket: socket.into(), timeout: DEFAULT_TIMEOUT, kept, headers }
     }
 
     /// Replaces the time limit of a whole request, [`DEFAULT_TIMEOUT`] unless told.
@@ -192,15 +192,13 @@ impl Launcher {
         else {
             return Err(not_jwt());
         };
-        // Decoding judges the header, which is most of a token.
-        if header.is_empty() || ![payload, signature].into_iter().all(is_base64url) {
+        if ![payload, signature].into_iter().all(is_base64url) {
             return Err(not_jwt());
         }
-        let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| not_jwt())?;
-        // The one header parameter that tells a PKI token from the others (RFC 7515 §4.1.6).
-        if !has_member(&header, "x5c").map_err(|_| not_jwt())? {
-            return Err(LauncherError::NoCertificateChain { socket: self.socket.clone() });
-        }
+        self.headers.judge(header).map_err(|wrong| match wrong {
+            Wrong::NotJose => not_jwt(),
+            Wrong::NoCertificateChain => LauncherError::NoCertificateChain { socket: self.socket.clone() },
+        })?;
         Token::new(text).map_err(|_| LauncherError::TooLarge { socket: self.socket.clone() })
     }
 

@@ -12,6 +12,7 @@
 mod client;
 mod desk;
 mod error;
+mod header;
 mod kept;
 mod request;
 

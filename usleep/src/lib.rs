@@ -8,6 +8,7 @@
 pub mod analyze;
 pub mod clients;
 pub mod identity;
+mod json_log;
 pub mod logging;
 pub mod metrics;
 pub mod operation;

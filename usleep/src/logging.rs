@@ -4,29 +4,21 @@
 //! through it is not ours to promise anything about. A log line that nobody takes is dropped, and whoever reads the log
 //! later is told how many were.
 
-use std::fmt;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
-use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
+use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields, MakeWriter};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
+use crate::json_log::{AsMembers, CloudLogging};
 use crate::output::{self, Lines, STANDARD_ERROR};
 
 /// The crates whose events are logged.
 const OWN_CRATES: [&str; 6] = ["attestation", "launcher", "policy", "session", "sleep", "usleep"];
-
-/// The field whose text is a JSON object, and becomes one in JSON.
-pub(crate) const METRICS_FIELD: &str = "metrics";
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -109,7 +101,7 @@ pub fn as_json<W>(filter: Filter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).event_format(CloudLogging);
+    let layer = tracing_subscriber::fmt::layer().fmt_fields(AsMembers).event_format(CloudLogging);
     Registry::default().with(layer.log_internal_errors(false).with_writer(writer).with_filter(filter.0))
 }
 
@@ -122,90 +114,13 @@ where
     Registry::default().with(layer.log_internal_errors(false).with_writer(writer).with_filter(filter.0))
 }
 
-/// One JSON object for each event, with the field names of Cloud Logging's structured logs
-/// (<https://cloud.google.com/logging/docs/structured-logging>). Spans are objects under their names.
-struct CloudLogging;
-
-impl<S> FormatEvent<S, JsonFields> for CloudLogging
-where
-    S: Subscriber + for<'l> LookupSpan<'l>,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, JsonFields>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let mut line = fields.0;
-        for span in context.event_scope().into_iter().flatten() {
-            let extensions = span.extensions();
-            let fields = extensions.get::<FormattedFields<JsonFields>>().map(|fields| fields.fields.as_str());
-            let fields = fields.and_then(|json| serde_json::from_str(json).ok()).unwrap_or(Value::Null);
-            line.insert(span.name().to_owned(), fields);
-        }
-        let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
-        line.insert("time".to_owned(), time.into());
-        line.insert("severity".to_owned(), severity(*event.metadata().level()).into());
-        line.insert("target".to_owned(), event.metadata().target().into());
-        writeln!(writer, "{}", Value::Object(line))
-    }
-}
-
-/// Cloud Logging's names (`LogSeverity`) for tracing's levels.
-fn severity(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "ERROR",
-        Level::WARN => "WARNING",
-        Level::INFO => "INFO",
-        _ => "DEBUG",
-    }
-}
-
-#[derive(Default)]
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
-    }
-}
-
-impl Visit for Fields {
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match serde_json::from_str::<Map<String, Value>>(value) {
-            Ok(numbers) if field.name() == METRICS_FIELD => self.put(field, numbers),
-            _ => self.put(field, value),
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}"));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+
+    use super::*;
 
     /// The lines that these events become.
     fn logged(filter: &str, events: impl FnOnce()) -> Vec<Value> {
@@ -252,6 +167,34 @@ mod tests {
         );
         assert_eq!(line["session"], serde_json::json!({"id": 7, "peer": "192.0.2.1:50000"}));
         assert!(line["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn what_a_span_learns_later_stands_with_what_it_knew() {
+        let lines = logged("info", || {
+            let session = tracing::info_span!("session", id = 7, wire = tracing::field::Empty);
+            session.record("wire", 1);
+            session.in_scope(|| tracing::info_span!("nothing").in_scope(|| tracing::info!("in both")));
+        });
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(line["session"], serde_json::json!({"id": 7, "wire": 1}));
+        assert_eq!(line["nothing"], serde_json::json!({}));
+    }
+
+    #[test]
+    fn every_value_is_json_and_the_metrics_are_an_object_where_they_are_one() {
+        let lines = logged("info", || {
+            let (text, list) = ("\"\\\u{1}\u{e9}", [1, 2]);
+            tracing::info!(text, below = -1, no_number = f64::NAN, half = 0.5, ?list, metrics = r#"{"a":1}"#);
+            tracing::info!(metrics = "none", other = r#"{"a":1}"#);
+        });
+        let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(first["text"], "\"\\\u{1}\u{e9}");
+        assert_eq!((&first["below"], &first["half"]), (&(-1).into(), &0.5.into()));
+        assert_eq!(first["no_number"], Value::Null);
+        assert_eq!(first["list"], "[1, 2]");
+        assert_eq!(first["metrics"], serde_json::json!({"a": 1}));
+        assert_eq!((&second["metrics"], &second["other"]), (&"none".into(), &r#"{"a":1}"#.into()));
     }
 
     #[test]

@@ -78,8 +78,12 @@ impl Output {
         if waiting.writer == Writer::None && thread::Builder::new().spawn(|| self.keep_writing()).is_ok() {
             waiting.writer = Writer::Idle;
         }
+        let idle = waiting.writer == Writer::Idle;
         drop(waiting);
-        self.changed.notify_all();
+        // A writer that is at work looks for more before it waits. To wake one is a call of the system, for each line.
+        if idle {
+            self.changed.notify_all();
+        }
     }
 
     fn keep_writing(&self) {

@@ -20,6 +20,7 @@ mod turns;
 mod upgrade;
 mod workload;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -271,6 +272,8 @@ impl<W: Workload> Server<W> {
         // Without it each session stalls some 40 ms on Nagle's algorithm meeting delayed acknowledgements.
         tcp.set_nodelay(true)?;
         let keys = self.identity.keys();
+        // Each look at the handshake wipes the stack; waiting for its first byte needs none.
+        poll_fn(|context| tcp.poll_read_ready(context)).await?;
         // Keys leave copies on the stacks of the threads that make them.
         let shaking = async { keys.tls.accept(Corked::new(tcp)).await.map(Box::new) };
         let tls = wiping_stacks(shaking).await?;

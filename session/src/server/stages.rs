@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use attestation::v1::{Attestation, Hello, HelloNonce, MessageError, SessionBinding};
 use attestation::{Nonce, Role, Token};
+use bytes::Bytes;
 use launcher::{Share, TokenDesk, TokenRequest};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::client_proof::{AwaitingClient, ClientAttestation};
@@ -122,7 +123,7 @@ async fn attest_0(
     let stopwatch = Stopwatch::start(Stage::Token);
     let (mut link, token) = obtain(link, &limits, closing, asked).await?;
     stopwatch.passed(&*attester.observer);
-    show(&mut link, Message::text(token.as_str()), &limits).await?;
+    show(&mut link, Message::Text(shared(&token)), &limits).await?;
     Ok((Attested::AnyClient(AnyClient { link, limits, receipts: None }), Arc::new(token)))
 }
 
@@ -220,6 +221,11 @@ async fn obtain<T>(
         Some(Err(error)) => Err(no_token(link, error).await),
         Some(Ok(obtained)) => Ok((link, obtained)),
     }
+}
+
+/// The token's text as a message has it, without a copy of its own.
+fn shared(token: &Token) -> Utf8Bytes {
+    Utf8Bytes::try_from(Bytes::from_owner(token.clone())).unwrap_or_else(|_| token.as_str().into())
 }
 
 async fn show(link: &mut ServerLink, message: Message, limits: &Limits) -> Result<(), SessionError> {
