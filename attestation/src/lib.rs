@@ -25,6 +25,7 @@ mod error;
 mod inspect;
 pub mod json;
 mod key_usage;
+mod known_header;
 mod known_keys;
 pub mod message;
 mod printable;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::{
     Engine,
@@ -13,6 +14,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::error::VerifyError;
 use crate::json::{Name, Outline};
+use crate::known_header::KnownHeader;
 use crate::message::MAX_TOKEN_BYTES;
 use crate::printable;
 
@@ -27,9 +29,14 @@ pub const ALGORITHM: &str = "RS256";
 /// which has been judged.
 #[derive(Debug)]
 pub struct UnverifiedToken<'a> {
+    /// As it came.
+    pub(crate) header: &'a str,
     pub(crate) jws: UnverifiedJws<'a>,
-    pub(crate) x5c: [Vec<u8>; X5C_CERTIFICATES],
+    pub(crate) x5c: Arc<X5c>,
 }
+
+/// The certificates of a token, DER: leaf, intermediate, root.
+pub(crate) type X5c = [Vec<u8>; X5C_CERTIFICATES];
 
 impl<'a> UnverifiedToken<'a> {
     /// Reads size, shape and header. `kid`, `jku`, `x5u`, `jwk` and unknown parameters are read past:
@@ -38,10 +45,21 @@ impl<'a> UnverifiedToken<'a> {
     /// # Errors
     /// The first check that failed.
     pub fn parse(token: &'a str) -> Result<Self, VerifyError> {
+        Self::parse_by(token, &KnownHeader::default())
+    }
+
+    /// The same, where a header may be known.
+    pub(crate) fn parse_by(token: &'a str, known: &KnownHeader) -> Result<Self, VerifyError> {
         let compact = Compact::split(token)?;
         compact.require_no_empty_segment()?;
-        let (jws, x5c) = UnverifiedJws::read(compact, |header| header.certificates())?;
-        Ok(Self { jws, x5c })
+        let (jws, x5c) = match known.find(compact.header) {
+            Some(x5c) => (UnverifiedJws::decode(compact)?, x5c),
+            None => {
+                let (jws, x5c) = UnverifiedJws::read(compact, |header| header.certificates())?;
+                (jws, Arc::new(x5c))
+            }
+        };
+        Ok(Self { header: compact.header, jws, x5c })
     }
 
     /// The certificates as they came, DER, unverified: leaf, intermediate, root.
@@ -73,13 +91,19 @@ impl<'a> UnverifiedJws<'a> {
         take: impl FnOnce(&Header<'_>) -> Result<T, VerifyError>,
     ) -> Result<(Self, T), VerifyError> {
         let header_json = decode_segment("header", compact.header)?;
-        let payload = decode_segment("payload", compact.payload)?;
-        decode_segment("signature", compact.signature)?;
+        let jws = Self::decode(compact)?;
         let header = Header::parse(&header_json)?;
         header.require_algorithm()?;
         header.require_no_critical_parameters()?;
         let taken = take(&header)?;
-        Ok((Self { signing_input: compact.signing_input, payload, signature: compact.signature }, taken))
+        Ok((jws, taken))
+    }
+
+    /// What is left of one whose header is known.
+    fn decode(compact: Compact<'a>) -> Result<Self, VerifyError> {
+        let payload = decode_segment("payload", compact.payload)?;
+        decode_segment("signature", compact.signature)?;
+        Ok(Self { signing_input: compact.signing_input, payload, signature: compact.signature })
     }
 }
 
@@ -159,7 +183,7 @@ impl<'a> Header<'a> {
     }
 
     /// RFC 7515 §4.1.6: an array of DER in *standard* base64 with padding.
-    fn certificates(&self) -> Result<[Vec<u8>; X5C_CERTIFICATES], VerifyError> {
+    fn certificates(&self) -> Result<X5c, VerifyError> {
         let entries = match &self.x5c {
             None => return Err(VerifyError::NoX5c),
             Some(Outline::Array(entries)) => entries,

@@ -26,6 +26,7 @@ use crate::chain_cache::ChainCache;
 use crate::claims::Claims;
 use crate::error::{Check, VerifyError};
 use crate::json::object_with_unique_names;
+use crate::known_header::KnownHeader;
 use crate::message::Token;
 use crate::printable;
 use crate::report::Report;
@@ -63,6 +64,7 @@ impl Default for Expectation {
 pub struct Verifier {
     anchors: Anchors,
     expectation: Expectation,
+    header: KnownHeader,
     chains: Option<ChainCache>,
 }
 
@@ -111,7 +113,7 @@ impl From<VerifyError> for Failures {
 impl Verifier {
     /// A verifier for these anchors and this expectation.
     pub fn new(anchors: Anchors, expectation: Expectation) -> Self {
-        Self { anchors, expectation, chains: None }
+        Self { anchors, expectation, header: KnownHeader::default(), chains: None }
     }
 
     /// Remembers the last [`MAX_KNOWN_CHAINS`](crate::MAX_KNOWN_CHAINS) chains that were validated, for a verifier that
@@ -149,9 +151,10 @@ impl Verifier {
     /// The one pass behind the verdict and the report.
     fn pass(&self, token: &Token, now: UnixTime) -> Result<VerifiedToken, Failures> {
         let text = token.as_str();
-        let unverified = UnverifiedToken::parse(text)?;
+        let unverified = UnverifiedToken::parse_by(text, &self.header)?;
         let leaf = self.leaf_key(&unverified.x5c, now)?;
         unverified.jws.verify(&leaf.pkcs1)?;
+        self.header.remember(unverified.header, &unverified.x5c);
         let (json, claims) = read_claims(&unverified.jws.payload)?;
 
         let mut failed = self.judge(&claims, now.as_secs()).into_iter().flatten();

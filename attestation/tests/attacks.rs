@@ -71,6 +71,24 @@ fn no_attack_gains_anything_by_a_chain_that_is_known() {
 }
 
 #[test]
+fn no_attack_gains_anything_by_a_header_that_is_known() {
+    let genuine = catalogue::genuine(NOW);
+    let mut with_one_known = 0;
+    for attack in &*ATTACKS {
+        let Ok(token) = Token::new(&*attack.token) else { continue };
+        let header = attack.token.split('.').next();
+        let verifier = verifier(&attack.root);
+        for row in genuine.iter().filter(|row| row.root == attack.root).take(1) {
+            verifier.verify(&Token::new(&*row.token).unwrap(), at(row.now)).unwrap();
+            with_one_known += usize::from(row.token.split('.').next() == header);
+        }
+        let got = verifier.verify(&token, at(attack.now)).map(drop);
+        assert_eq!(got, Err(attack.wanted.clone()), "{}: {}", attack.group, attack.name);
+    }
+    assert!(with_one_known > 100, "only {with_one_known} attacks have the header that is known");
+}
+
+#[test]
 fn what_is_at_a_limit_or_odd_and_signed_as_it_is_verifies() {
     for row in catalogue::genuine(NOW) {
         let token = Token::new(row.token).unwrap();

@@ -16,7 +16,7 @@ const ROOM: usize = 1024 * 1024;
 
 /// What comes so soon after something was written is gathered and written together: a busy server's threads would else
 /// wake the writer for each line.
-const GATHERING: Duration = Duration::from_millis(10);
+const GATHERING: Duration = Duration::from_millis(25);
 
 /// How long the end of the program waits for its last lines to be read.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::server::create_response;
+use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::admission::Seat;
@@ -213,12 +213,7 @@ fn offers_version_1(request: &Request<Incoming>) -> bool {
 
 /// Status 101 with `Sec-WebSocket-Accept`, if the request is a sound upgrade. No extension is agreed on.
 fn switching_protocols(request: &Request<Incoming>) -> Result<Response<Full<Bytes>>, ()> {
-    let mut head = Request::new(());
-    *head.method_mut() = request.method().clone();
-    *head.version_mut() = request.version();
-    *head.headers_mut() = request.headers().clone();
-    let response = create_response(&head).map_err(|_| ())?;
-    Ok(response.map(|()| Full::default()))
+    create_response_with_body(request, Full::default).map_err(|_| ())
 }
 
 fn checked_response(checked: Checked) -> Response<Full<Bytes>> {
