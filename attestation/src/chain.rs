@@ -26,7 +26,7 @@ use x509_cert::ext::pkix::BasicConstraints;
 use crate::error::VerifyError;
 use crate::key_usage;
 use crate::known_keys::KnownKeys;
-use crate::token::X5C_CERTIFICATES;
+use crate::token::X5c;
 
 /// SHA-256 of Google's "Confidential Space Root CA" in DER, valid from 2024-01-19 to 2034-01-16.
 /// Published at <https://confidentialcomputing.googleapis.com/.well-known/confidential_space_root.crt>; its
@@ -206,11 +206,7 @@ pub(crate) struct LeafKey {
 }
 
 /// Validates leaf, intermediate and root against the anchors at `now`.
-pub(crate) fn validate(
-    x5c: &[Vec<u8>; X5C_CERTIFICATES],
-    anchors: &Anchors,
-    now: UnixTime,
-) -> Result<LeafKey, VerifyError> {
+pub(crate) fn validate(x5c: &X5c, anchors: &Anchors, now: UnixTime) -> Result<LeafKey, VerifyError> {
     let [leaf_der, intermediate_der, root_der] = x5c;
     let leaf_der = CertificateDer::from(leaf_der.as_slice());
     let intermediates = [CertificateDer::from(intermediate_der.as_slice())];
@@ -242,10 +238,7 @@ pub(crate) fn validate(
 
 /// When leaf, intermediate and root are all valid, both ends included, seconds since 1970. For chains that have been
 /// validated; `None` if the dates cannot be read.
-pub(crate) fn validity_of_all(
-    x5c: &[Vec<u8>; X5C_CERTIFICATES],
-    anchors: &Anchors,
-) -> Option<RangeInclusive<u64>> {
+pub(crate) fn validity_of_all(x5c: &X5c, anchors: &Anchors) -> Option<RangeInclusive<u64>> {
     let [leaf, intermediate, root] = x5c;
     let read = |der: &[u8]| x509_cert::Certificate::from_der(der).ok().map(|read| validity(&read));
     let (leaf, intermediate) = (read(leaf)?, read(intermediate)?);
@@ -291,7 +284,7 @@ fn read<'a>(
 }
 
 /// Says which certificate's dates were the matter; webpki does not.
-fn explain(error: webpki::Error, x5c: &[Vec<u8>; X5C_CERTIFICATES], now: UnixTime) -> VerifyError {
+fn explain(error: webpki::Error, x5c: &X5c, now: UnixTime) -> VerifyError {
     if matches!(error, webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) {
         for (certificate, der) in [Certificate::Leaf, Certificate::Intermediate].into_iter().zip(x5c) {
             let read = x509_cert::Certificate::from_der(der).map(|read| validity(&read));

@@ -14,7 +14,7 @@ use rustls_pki_types::UnixTime;
 
 use crate::chain::{Anchors, LeafKey, validate, validity_of_all};
 use crate::error::VerifyError;
-use crate::token::X5C_CERTIFICATES;
+use crate::token::X5c;
 
 /// Most chains that a [`crate::Verifier`] remembers. Beyond it the one that was validated first is forgotten. Google's
 /// fleet shows a few at a time; who has many genuine ones can make us forget, which costs time alone.
@@ -39,7 +39,7 @@ impl ChainCache {
     /// The leaf's key, if the chain leads to one of the anchors and is valid at `now`.
     pub(crate) fn validate(
         &self,
-        x5c: &[Vec<u8>; X5C_CERTIFICATES],
+        x5c: &X5c,
         anchors: &Anchors,
         now: UnixTime,
     ) -> Result<Arc<LeafKey>, VerifyError> {
@@ -76,7 +76,7 @@ impl ChainCache {
 
 /// SHA-256 of the anchors and of each certificate with its length: no two chains, and no two sets of anchors, run
 /// into each other.
-fn id(x5c: &[Vec<u8>; X5C_CERTIFICATES], anchors: &Anchors) -> [u8; 32] {
+fn id(x5c: &X5c, anchors: &Anchors) -> [u8; 32] {
     let mut context = Context::new(&SHA256);
     let mut counted = |bytes: &[u8]| {
         context.update(&bytes.len().to_be_bytes());

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::token::X5c;
 
-/// One header that passes every check it has.
+/// The header of the last token that proved authentic.
 #[derive(Default)]
 pub(crate) struct KnownHeader(Mutex<Option<Known>>);
 
@@ -48,7 +48,40 @@ impl fmt::Debug for KnownHeader {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use mock_launcher::time::OffsetDateTime;
+    use mock_launcher::{ChainSpec, Key, KeyKind, Mint};
+    use rustls_pki_types::UnixTime;
+    use serde_json::json;
+
     use super::*;
+    use crate::{Anchors, Check, Expectation, Token, Verifier};
+
+    #[test]
+    fn a_verifier_knows_the_header_of_a_good_signature_and_forgets_it_for_no_bad_one() {
+        let key = |name| Key::shared_for_tests(KeyKind::Rsa2048, name).unwrap();
+        let date = OffsetDateTime::from_unix_timestamp(1_750_688_561).unwrap();
+        let chain = ChainSpec::new(date, key("header-root"), key("header-intermediate"), key("header-leaf"));
+        let chain = chain.unwrap().issue().unwrap();
+        let mint = Mint::chain(&chain).unwrap();
+        let verifier = Verifier::new(Anchors::from_der([chain.root()]).unwrap(), Expectation::default());
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(1_750_688_561));
+        // The signature is good, and the claims are none.
+        let verify = |token: &str| verifier.verify(&Token::new(token).unwrap(), now).unwrap_err().check();
+        let known = |token: &str| verifier.header.find(token.split('.').next().unwrap()).is_some();
+
+        let genuine = mint.token(&json!({})).unwrap();
+        assert_eq!((verify(&genuine), known(&genuine)), (Check::Claims, true));
+        let other_header = mint.token_with(&json!({"kid": "another"}), &json!({})).unwrap();
+        let (signed, _) = other_header.rsplit_once('.').unwrap();
+        let (_, signature_of_genuine) = genuine.rsplit_once('.').unwrap();
+        let badly_signed = format!("{signed}.{signature_of_genuine}");
+        assert_eq!((verify(&badly_signed), known(&badly_signed)), (Check::Signature, false));
+        assert!(known(&genuine));
+        assert_eq!((verify(&other_header), known(&other_header)), (Check::Claims, true));
+        assert!(!known(&genuine), "the last one alone is known");
+    }
 
     #[test]
     fn only_the_very_header_that_was_remembered_last_is_known() {

@@ -45,5 +45,5 @@ pub use message::{Phi, Token};
 pub use printable::{MAX_PRINTABLE_CHARS, printable};
 pub use report::{CheckOutcome, Report};
 pub use role::Role;
-pub use token::{ALGORITHM, UnverifiedToken, X5C_CERTIFICATES};
+pub use token::{ALGORITHM, UnverifiedToken, X5C_CERTIFICATES, X5c};
 pub use verify::{Expectation, GOOGLE_ISSUER, VerifiedToken, Verifier, verify_compact_rs256, verify_rs256};

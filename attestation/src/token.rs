@@ -36,7 +36,7 @@ pub struct UnverifiedToken<'a> {
 }
 
 /// The certificates of a token, DER: leaf, intermediate, root.
-pub(crate) type X5c = [Vec<u8>; X5C_CERTIFICATES];
+pub type X5c = [Vec<u8>; X5C_CERTIFICATES];
 
 impl<'a> UnverifiedToken<'a> {
     /// Reads size, shape and header. `kid`, `jku`, `x5u`, `jwk` and unknown parameters are read past:
@@ -63,7 +63,7 @@ impl<'a> UnverifiedToken<'a> {
     }
 
     /// The certificates as they came, DER, unverified: leaf, intermediate, root.
-    pub fn certificates(&self) -> &[Vec<u8>; X5C_CERTIFICATES] {
+    pub fn certificates(&self) -> &X5c {
         &self.x5c
     }
 }
@@ -99,7 +99,7 @@ impl<'a> UnverifiedJws<'a> {
         Ok((jws, taken))
     }
 
-    /// What is left of one whose header is known.
+    /// All but the header: payload and signature.
     fn decode(compact: Compact<'a>) -> Result<Self, VerifyError> {
         let payload = decode_segment("payload", compact.payload)?;
         decode_segment("signature", compact.signature)?;
@@ -121,6 +121,7 @@ impl<'a> Compact<'a> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(VerifyError::TooLarge { got: token.len() });
         }
+        // Many bytes at once: `str::split` takes longer for a token than the rest of this.
         let dots = || memchr_iter(b'.', token.as_bytes());
         let malformed = || VerifyError::Segments { got: dots().count() + 1 };
         let mut places = dots();

@@ -30,7 +30,7 @@ use crate::known_header::KnownHeader;
 use crate::message::Token;
 use crate::printable;
 use crate::report::Report;
-use crate::token::{UnverifiedJws, UnverifiedToken, X5C_CERTIFICATES};
+use crate::token::{UnverifiedJws, UnverifiedToken, X5c};
 
 /// Issuer of Google's attestation service, for Confidential Space and its neighbouring products.
 pub const GOOGLE_ISSUER: &str = "https://confidentialcomputing.googleapis.com";
@@ -64,7 +64,7 @@ impl Default for Expectation {
 pub struct Verifier {
     anchors: Anchors,
     expectation: Expectation,
-    header: KnownHeader,
+    pub(crate) header: KnownHeader,
     chains: Option<ChainCache>,
 }
 
@@ -165,11 +165,7 @@ impl Verifier {
     }
 
     /// Checks 7 to 10.
-    fn leaf_key(
-        &self,
-        x5c: &[Vec<u8>; X5C_CERTIFICATES],
-        now: UnixTime,
-    ) -> Result<Arc<LeafKey>, VerifyError> {
+    fn leaf_key(&self, x5c: &X5c, now: UnixTime) -> Result<Arc<LeafKey>, VerifyError> {
         match &self.chains {
             Some(known) => known.validate(x5c, &self.anchors, now),
             None => chain::validate(x5c, &self.anchors, now).map(Arc::new),

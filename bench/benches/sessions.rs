@@ -4,7 +4,7 @@
 //! have no policy, limits, logs, metrics or wiping (`bench/src/bare`). Both ask the same kind of mocked launcher, which
 //! answers at once, and verify the same signatures. USleep logs as it does where nobody says otherwise. Where ours is made
 //! differently beyond that: both ends know a token's header that they have read before, the clients have the certificates' keys
-//! ready after the first session, and what belongs together is said in one write.
+//! ready after the first session, what belongs together is said in one write, and USleep ends TCP first.
 //!
 //! A machine's pace changes by a tenth from one second to the next, so there are many short rounds. Judged is the median of
 //! their ratios, against a server that keeps its connections to the launcher, as USleep does: like for like. Shown beside it,

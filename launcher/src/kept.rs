@@ -12,12 +12,13 @@ use hyper::client::conn::http1::{Connection, SendRequest};
 use hyperlocal::UnixStream;
 use tokio::time::Instant;
 
+use crate::desk::MOST_ALONE;
+
 /// How long a connection is kept for a request that may come: who asks less often gains nothing from one.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// How many are kept at most: as many requests as a desk lets be under way at once
-/// ([`DeskOptions::for_rate`](crate::DeskOptions::for_rate)).
-const MOST: usize = 64;
+/// How many are kept at most: as many requests as a desk lets be under way at once, and one for a batch.
+const MOST: usize = MOST_ALONE + 1;
 
 /// An open connection of HTTP/1.1. It moves bytes only while it is polled.
 pub(crate) struct Open {

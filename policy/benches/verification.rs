@@ -77,7 +77,7 @@ fn main() -> ExitCode {
             let verified = remembering.verify(&token, now).unwrap();
             assert!(policy.decide(black_box(&verified), &facts).allowed());
         }),
-        Step::new("(any other token: keys are ready)", || {
+        Step::new("(any other token: keys and header are known)", || {
             let verified = verifier.verify(&token, now).unwrap();
             assert!(policy.decide(black_box(&verified), &facts).allowed());
         }),

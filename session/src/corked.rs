@@ -26,16 +26,14 @@ pub(crate) struct Corked<S> {
     corked: bool,
 }
 
-/// A TLS connection over a stream that can be corked.
+/// A TLS connection over a socket that can be corked, and what the socket tells of itself.
 pub(crate) trait Cork {
     /// Holds back what is written from now on.
     fn cork(&mut self);
     /// Sends it with what is written or flushed next.
     fn uncork(&mut self);
-    /// Nothing is written from now on: TLS says so (`close_notify`, RFC 8446 §6.1) with the next flush.
-    fn send_close_notify(&mut self);
     /// What is flushed from now on leaves together with the end of this direction, which has to follow at once.
-    fn hold_for_the_end(&mut self);
+    fn hold_for_the_end(&self);
     /// Whether the system has anything to be read: bytes, the end, an error.
     fn has_news(&self) -> bool;
 }
@@ -68,11 +66,7 @@ impl Cork for ClientTls {
         self.get_mut().0.uncork();
     }
 
-    fn send_close_notify(&mut self) {
-        self.get_mut().1.send_close_notify();
-    }
-
-    fn hold_for_the_end(&mut self) {
+    fn hold_for_the_end(&self) {
         hold_for_the_end(&self.get_ref().0.stream);
     }
 
@@ -90,11 +84,7 @@ impl Cork for ServerTls {
         self.get_mut().0.uncork();
     }
 
-    fn send_close_notify(&mut self) {
-        self.get_mut().1.send_close_notify();
-    }
-
-    fn hold_for_the_end(&mut self) {
+    fn hold_for_the_end(&self) {
         hold_for_the_end(&self.get_ref().0.stream);
     }
 
@@ -122,9 +112,7 @@ impl Cork for tokio::io::DuplexStream {
 
     fn uncork(&mut self) {}
 
-    fn send_close_notify(&mut self) {}
-
-    fn hold_for_the_end(&mut self) {}
+    fn hold_for_the_end(&self) {}
 
     fn has_news(&self) -> bool {
         true
@@ -316,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_held_for_the_end_leaves_with_it() {
+    async fn the_end_sends_what_is_held_for_it() {
         let (mut near, mut far) = connected().await;
         hold_for_the_end(&near);
         assert!(rustix::net::sockopt::tcp_cork(&near).unwrap());

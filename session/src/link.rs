@@ -1,6 +1,7 @@
 //! One websocket with deadlines: what both ends share.
 
 mod closing;
+mod heard;
 mod resting;
 mod taking;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use attestation::printable;
 use bytes::Bytes;
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
@@ -20,7 +21,6 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::close::Close;
-use crate::corked::Cork;
 use crate::frames::frame_bytes;
 use crate::metered::{Metered, Stopped};
 use crate::server::Reserved;
@@ -259,19 +259,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
-    /// The close frame that the peer has sent, as far as this machine has heard of it; what came before it is dropped.
-    async fn last_word(&mut self) -> Option<LinkError> {
-        tokio::task::yield_now().await;
-        for _ in 0..CONTROL_FRAMES_IN_A_ROW {
-            match self.websocket.next().now_or_never()? {
-                None | Some(Err(_)) => return None,
-                Some(Ok(Message::Close(frame))) => return Some(closed(frame)),
-                Some(Ok(_)) => {}
-            }
-        }
-        None
-    }
-
     /// The next text or binary message.
     pub(crate) async fn receive(&mut self, deadline: Deadline) -> Result<Message, LinkError> {
         self.receive_begun_by(deadline, deadline).await
@@ -359,31 +346,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// The room that the last message takes, which is the caller's to give back.
     pub(crate) fn hand_room_over(&mut self) -> Option<Reserved> {
         self.last.take()
-    }
-
-    /// Whether the peer has closed, or spoken out of turn, as far as this machine has heard of it. Does not
-    /// wait for the peer.
-    pub(crate) async fn already_closed(&mut self) -> Option<LinkError>
-    where
-        S: Cork,
-    {
-        if self.websocket.get_mut().get_mut().has_news() {
-            // The stream gives it out only once the runtime has asked the system too.
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..CONTROL_FRAMES_IN_A_ROW {
-            return match self.websocket.next().now_or_never()? {
-                None => Some(LinkError::Ended),
-                Some(Err(error)) => Some(self.explain(error)),
-                Some(Ok(Message::Close(frame))) => Some(closed(frame)),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Ok(Message::Text(_))) => Some(LinkError::WrongType { wanted: "silence", got: "text" }),
-                Some(Ok(Message::Binary(_))) => {
-                    Some(LinkError::WrongType { wanted: "silence", got: "binary" })
-                }
-            };
-        }
-        Some(LinkError::Protocol("nothing but control frames".to_owned()))
     }
 
     fn explain(&self, error: tungstenite::Error) -> LinkError {

@@ -1,7 +1,7 @@
 //! Log lines as JSON, with the field names of Cloud Logging's structured logs
 //! (<https://cloud.google.com/logging/docs/structured-logging>).
 //!
-//! Under load there is a line for each session: it is written member by member, and nothing is built first.
+//! Under load there is a line for each session: it is written member by member. No tree is built of it, but of the metrics.
 
 use std::fmt;
 

@@ -118,6 +118,7 @@ where
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use attestation::json::object_with_unique_names;
     use serde_json::Value;
 
     use super::*;
@@ -128,7 +129,8 @@ mod tests {
         let subscriber = as_json(filter.parse().unwrap(), Shared(Arc::clone(&buffer)));
         tracing::subscriber::with_default(subscriber, events);
         let text = String::from_utf8(buffer.lock().unwrap().clone()).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let line = |line: &str| Value::Object(object_with_unique_names(line.as_bytes()).unwrap());
+        text.lines().map(line).collect()
     }
 
     #[derive(Clone)]

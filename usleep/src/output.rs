@@ -15,7 +15,7 @@ use tracing::warn;
 const ROOM: usize = 1024 * 1024;
 
 /// What comes so soon after something was written is gathered and written together: a busy server's threads would else
-/// wake the writer for each line.
+/// wake the writer for each line. It is the most that a line comes late, too little to be noticed.
 const GATHERING: Duration = Duration::from_millis(25);
 
 /// How long the end of the program waits for its last lines to be read.

@@ -269,6 +269,32 @@ async fn a_client_that_leaves_without_a_word_is_lost_and_harms_nobody() {
     assert_eq!(words, ["lost", "answered"]);
 }
 
+/// A client that closes first is answered before the connection ends (RFC 6455 §5.5.1), whenever it does.
+#[tokio::test]
+async fn a_client_that_closes_first_gets_its_close_frame_back() {
+    for with_token in [true, false] {
+        let server = TestServer::start(Limits::default()).await;
+        for code in [1000, 1001, 1008, 4000] {
+            let mut client = Client::connect(server.address).await;
+            if with_token {
+                client.token().await;
+            }
+            let frame = CloseFrame { code: code.into(), reason: "of its own".into() };
+            client.websocket.close(Some(frame)).await.unwrap();
+            let mut answer = timeout(PATIENCE, client.websocket.next()).await.unwrap();
+            // Its token may have been on the way.
+            if let Some(Ok(Message::Text(_))) = answer {
+                answer = timeout(PATIENCE, client.websocket.next()).await.unwrap();
+            }
+            let Some(Ok(Message::Close(Some(frame)))) = answer else {
+                panic!("{code}: wanted a close frame, got {answer:?}");
+            };
+            assert_eq!(u16::from(frame.code), code);
+            assert!(client.websocket.next().await.is_none_or(|more| more.is_err()), "{code}");
+        }
+    }
+}
+
 /// One request over TLS, and everything that is answered until the server closes.
 async fn request(server: &TestServer, text: &str) -> String {
     let mut tls = dial(server.address).await;

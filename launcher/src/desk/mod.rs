@@ -39,6 +39,9 @@ use room::{NoAnswer, NoSeat, Room};
 /// quota.
 pub const DEFAULT_TOKENS_PER_SECOND: f64 = 4.0;
 
+/// Most requests alone under way that [`DeskOptions::for_rate`] makes of a rate.
+pub(crate) const MOST_ALONE: usize = 64;
+
 /// Longest deadline that makes sense; longer ones become this.
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 
@@ -73,7 +76,7 @@ impl DeskOptions {
     /// at the default rate and below, 64 at most.
     pub fn for_rate(tokens_per_second: f64) -> Self {
         // Whatever the rate is: the conversion cuts off and saturates, and NaN becomes 0.
-        let alone_under_way = ((tokens_per_second / 2.0) as usize).clamp(2, 64);
+        let alone_under_way = ((tokens_per_second / 2.0) as usize).clamp(2, MOST_ALONE);
         Self { tokens_per_second, alone_under_way, ..Self::default() }
     }
 }

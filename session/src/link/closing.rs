@@ -32,17 +32,17 @@ impl<S: Cork + AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Nothing follows a close frame but the end of TLS and that of TCP's direction, which go with it.
     async fn say(&mut self, close: Close) {
-        self.websocket.get_mut().stop_waiting();
-        self.cork();
-        // If the peer has closed, this says nothing; what is flushed is the answer to its close frame.
         let websocket = &mut *self.websocket;
+        websocket.get_mut().stop_waiting();
+        websocket.get_mut().get_mut().cork();
+        // If the peer has closed, this says nothing: what the flush sends is the answer to its close frame.
         let _ = websocket.close(Some(close.frame())).await;
-        let stream = self.websocket.get_mut().get_mut();
-        stream.send_close_notify();
-        stream.hold_for_the_end();
-        stream.uncork();
-        let _ = self.websocket.flush().await;
-        let _ = self.websocket.get_mut().shutdown().await;
+        let _ = websocket.flush().await;
+        let stream = websocket.get_mut();
+        stream.get_mut().hold_for_the_end();
+        stream.get_mut().uncork();
+        // TLS' `close_notify` (RFC 8446 §6.1) comes first.
+        let _ = stream.shutdown().await;
     }
 
     /// Bytes that nobody reads would make the kernel answer with a reset, which can overtake the close frame: what the peer
@@ -82,6 +82,7 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::Role;
 
     use super::*;
+    use crate::link::LinkError;
     use crate::metered::Metered;
 
     /// A close frame of a server with code 1000 (RFC 6455 §5.5.1).
@@ -110,6 +111,32 @@ mod tests {
         let said = heard(peer).await;
         assert_eq!(said[..2], [0x88, 0x82], "its own close frame, masked, with a code");
         assert_eq!(said.len(), 8, "and nothing else");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_closes_ends_its_direction_before_it_is_answered() {
+        let (link, mut peer) = link().await;
+        let closing = tokio::spawn(link.close(Close::Done));
+        let mut said = Vec::new();
+        peer.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said.len(), 8);
+        assert!(!closing.is_finished());
+        peer.write_all(&CLOSE).await.unwrap();
+        peer.shutdown().await.unwrap();
+        timeout(Duration::from_millis(1), closing).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_heard_a_close_answers_it_with_the_same_code() {
+        let (mut link, mut peer) = link().await;
+        peer.write_all(&[0x88, 2, 0x0f, 0xa0]).await.unwrap();
+        peer.shutdown().await.unwrap();
+        let heard_of = link.receive(Deadline::after(Duration::from_secs(2))).await.unwrap_err();
+        assert_eq!(heard_of, LinkError::Closed { code: Some(4000), reason: String::new() });
+        link.close(Close::Done).await;
+        let said = heard(peer).await;
+        let unmasked = [said[6] ^ said[2], said[7] ^ said[3]];
+        assert_eq!((said.len(), unmasked), (8, [0x0f, 0xa0]));
     }
 
     #[tokio::test(start_paused = true)]
