@@ -107,6 +107,14 @@ impl Error {
             Self::Write(_) => 1,
         }
     }
+
+    /// What to do about it, where its words do not say so already.
+    pub fn next(&self) -> Option<&'static str> {
+        match self {
+            Self::Read { .. } => Some("name a file that this user may read"),
+            _ => None,
+        }
+    }
 }
 
 /// Reads the file, or `stdin` if it is `-`, applies the rules, and prints the result to `stdout`.

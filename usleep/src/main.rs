@@ -32,7 +32,12 @@ enum Command {
 fn analyze(arguments: &usleep::analyze::Arguments) -> Result<(), (String, u8)> {
     let stdin = hardening::unbuffered_stdin().map_err(|error| (format!("standard input: {error}"), 1))?;
     usleep::analyze::run(arguments, stdin, io::stdout())
-        .map_err(|error| (error.to_string(), error.exit_code()))
+        .map_err(|error| (with_next(&error, error.next()), error.exit_code()))
+}
+
+/// What is wrong, and what to do about it.
+fn with_next(error: &impl std::fmt::Display, next: Option<&str>) -> String {
+    next.map_or_else(|| error.to_string(), |next| format!("{error}; {next}"))
 }
 
 fn main() -> ExitCode {
@@ -42,10 +47,8 @@ fn main() -> ExitCode {
     }
     let CommandLine { command, serve } = CommandLine::parse();
     let ended = match command.unwrap_or(Command::Serve(Box::new(serve))) {
-        Command::Serve(arguments) => usleep::serve::run(*arguments).map_err(|error| {
-            let next = error.next().map_or_else(String::new, |next| format!("; {next}"));
-            (format!("{error}{next}"), error.exit_code())
-        }),
+        Command::Serve(arguments) => usleep::serve::run(*arguments)
+            .map_err(|error| (with_next(&error, error.next()), error.exit_code())),
         Command::Analyze(arguments) => analyze(&arguments),
     };
     match ended {

@@ -172,6 +172,9 @@ impl Error {
             | Self::Operation(OperationError::Root(ClientsError::File { .. })) => {
                 Some("name a file that this user may read")
             }
+            Self::Server(ServerError::Request(_)) => {
+                Some("give with --audience the name that clients expect")
+            }
             _ => None,
         }
     }

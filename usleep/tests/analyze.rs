@@ -120,6 +120,7 @@ fn a_missing_file_and_a_folder_are_named() {
         let ran = analyze(&[path], b"");
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
         assert!(ran.stderr.starts_with(&format!("usleep: {path}: ")), "{}", ran.stderr);
+        assert!(ran.stderr.ends_with("; name a file that this user may read\n"), "{}", ran.stderr);
         assert_eq!(ran.stderr.lines().count(), 1);
     }
 }

@@ -69,7 +69,7 @@ async fn what_clients_cannot_be_judged_by_is_found_at_start_and_named() {
         text(&path).to_owned()
     };
     let baseline = text(&shipped_baseline()).to_owned();
-    let rows: [(&str, String, &str); 8] = [
+    let rows: [(&str, String, &str); 9] = [
         ("--client-baseline", "/nowhere.json".to_owned(), "client baseline /nowhere.json: No such file"),
         ("--client-baseline", file("garbage.json", b"garbage"), "garbage.json: "),
         ("--client-baseline", file("bytes.json", b"\xff"), "bytes.json: not UTF-8 text"),
@@ -78,6 +78,11 @@ async fn what_clients_cannot_be_judged_by_is_found_at_start_and_named() {
         ("--client-policy", file("large.rego", &vec![b' '; 4 << 20]), "too large, wanted at most "),
         ("--client-root", file("none.pem", b"garbage"), "root certificate "),
         ("--wire", "0".to_owned(), "--attest-client required needs wire version 1: "),
+        (
+            "--audience",
+            String::new(),
+            "invalid audience: wanted 1 to 512 bytes, got 0; give with --audience ",
+        ),
     ];
     for (flag, value, wanted) in rows {
         let mut arguments = vec!["--listen", "127.0.0.1:0", "--attest-client", "required", flag, &value];

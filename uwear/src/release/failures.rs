@@ -22,9 +22,10 @@ pub(super) fn not_connected(error: &ConnectError) -> Failure {
         ConnectError::Name { .. } => (Exit::Usage, "give an IP address or a host name"),
         ConnectError::Contradiction => (Exit::Usage, "leave --wire 0 out"),
         ConnectError::Resolve { .. } => (Exit::NotReached, "check the name, or give the IP address"),
-        ConnectError::Unreachable { .. } | ConnectError::ConnectTimeout { .. } => {
-            (Exit::NotReached, "check that USleep runs and that its firewall lets TCP port 8081 through")
-        }
+        ConnectError::Unreachable { .. } | ConnectError::ConnectTimeout { .. } => (
+            Exit::NotReached,
+            "check address and port, that USleep runs, and that its firewall lets this port through",
+        ),
         ConnectError::HandshakeTimeout { .. }
         | ConnectError::Lost(_)
         | ConnectError::Socket(_)
