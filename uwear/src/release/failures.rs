@@ -24,7 +24,7 @@ pub(super) fn not_connected(error: &ConnectError) -> Failure {
         ConnectError::Resolve { .. } => (Exit::NotReached, "check the name, or give the IP address"),
         ConnectError::Unreachable { .. } | ConnectError::ConnectTimeout { .. } => (
             Exit::NotReached,
-            "check address and port, that USleep runs, and that its firewall lets this port through",
+            "check that USleep runs at this address and port, and that its firewall lets the port through",
         ),
         ConnectError::HandshakeTimeout { .. }
         | ConnectError::Lost(_)
