@@ -45,13 +45,14 @@ fn value(text: &str, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
-/// Scrapes until the number is what it should come to.
+/// Scrapes until the number is what it should come to, and then once more: numbers are read one after the other, so that one
+/// that changed before it may have been read too early.
 async fn becomes(address: &str, name: &str, wanted: f64) -> String {
     let scraping = async {
         loop {
             let text = scrape(address).await;
             if value(&text, name) == wanted {
-                return text;
+                return scrape(address).await;
             }
         }
     };
